@@ -1,0 +1,1 @@
+//! Linux capabilities: the five sets of a process, file capabilities, their text forms.

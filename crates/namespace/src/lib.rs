@@ -1,0 +1,1 @@
+//! Linux namespaces and id maps: read them, plan them, apply them.

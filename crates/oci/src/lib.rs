@@ -1,0 +1,1 @@
+//! The types of the OCI specifications, identifiers and references; no I/O.

@@ -1,0 +1,1 @@
+//! The OCI runtime core: plan, parent, init, protocol, state.

@@ -1,0 +1,1 @@
+//! What tests share: throw-away bundles, root file systems, leak checks.

@@ -1,0 +1,3 @@
+//! `cargo xtask`: the front door for contributors.
+
+fn main() {}
