@@ -1,1 +1,6 @@
 //! The types of the OCI specifications, identifiers and references; no I/O.
+
+pub mod id;
+pub mod spec;
+
+pub use id::ContainerId;
