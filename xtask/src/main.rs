@@ -1,3 +1,63 @@
 //! `cargo xtask`: the front door for contributors.
+//!
+//! Each command is one row of [`COMMANDS`] and one module.
 
-fn main() {}
+mod arrows;
+mod check;
+mod packages;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use process::Outcome;
+
+/// One command of the front door.
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Outcome,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "check",
+        usage: "",
+        about: "format, clippy, arrows between crates, file sizes, documentation",
+        run: check::run,
+    },
+    Command { name: "arrows", usage: "", about: "who may use whom among the crates", run: arrows::run },
+    Command {
+        name: "test",
+        usage: "[-- FILTER]",
+        about: "install what tests need (as root), then every test and the short VM suite",
+        run: test::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let name = args.next().unwrap_or_default();
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        print_usage(&name);
+        return ExitCode::from(2);
+    };
+    match (command.run)(&args.collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {name}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_usage(unknown: &str) {
+    if !unknown.is_empty() && !unknown.starts_with('-') {
+        eprintln!("xtask: there is no command {unknown:?}");
+    }
+    eprintln!("usage: cargo xtask COMMAND");
+    for command in COMMANDS {
+        eprintln!("  {:<28} {}", format!("{} {}", command.name, command.usage), command.about);
+    }
+}
