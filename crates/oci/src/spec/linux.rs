@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::resources::LinuxResources;
-use super::seccomp::LinuxSeccomp;
+use super::seccomp::Seccomp;
 use super::{IdMapping, is_default, nullable};
 
 /// All that is Linux's.
@@ -38,7 +38,7 @@ pub struct Linux {
     pub net_devices: BTreeMap<String, NetDevice>,
     /// System call filter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seccomp: Option<LinuxSeccomp>,
+    pub seccomp: Option<Seccomp>,
     /// Propagation of the root mount.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub rootfs_propagation: String,
