@@ -1,17 +1,19 @@
-//! `linux.resources` of config.json, also the input of `update --resources`: runtime-spec 1.3, config-linux.md,
-//! "Control groups". Absent, `null` and missing all mean "leave as it is".
+//! `linux.resources` of config.json, also the input of `update --resources`: runtime-spec 1.3,
+//! config-linux.md, "Control groups". Absent, `null` and empty all mean "leave as it is".
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use super::nullable;
 
 /// All limits of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LinuxResources {
     /// Device access, applied in order.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub devices: Option<Vec<DeviceRule>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRule>,
     /// Memory and swap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -25,17 +27,17 @@ pub struct LinuxResources {
     #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
     pub block_io: Option<BlockIo>,
     /// Huge pages, one entry a page size.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hugepage_limits: Option<Vec<HugepageLimit>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub hugepage_limits: Vec<HugepageLimit>,
     /// Traffic class and priorities (v1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// RDMA limits by device name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rdma: Option<BTreeMap<String, Rdma>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, Rdma>,
     /// Files of cgroup v2, written as given after all other limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unified: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    pub unified: BTreeMap<String, String>,
 }
 
 /// One rule of the device allow list.
@@ -44,9 +46,9 @@ pub struct LinuxResources {
 pub struct DeviceRule {
     /// Allow or deny.
     pub allow: bool,
-    /// `a` (all), `c` (character) or `b` (block); absent means `a`.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    /// `a` (all), `c` (character) or `b` (block); empty means `a`.
+    #[serde(rename = "type", deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// Major number; absent or -1 means every.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub major: Option<i64>,
@@ -54,8 +56,8 @@ pub struct DeviceRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minor: Option<i64>,
     /// Any of `r`, `w` and `m` (mknod).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub access: Option<String>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub access: String,
 }
 
 /// `memory`: bytes, where -1 means unlimited.
@@ -114,11 +116,11 @@ pub struct Cpu {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime_period: Option<u64>,
     /// CPUs to use, as in `0-3,7`; empty means no change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpus: Option<String>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub cpus: String,
     /// Memory nodes to use; empty means no change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mems: Option<String>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub mems: String,
     /// 1 schedules the group as SCHED_IDLE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<i64>,
@@ -144,20 +146,28 @@ pub struct BlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_weight: Option<u16>,
     /// Weights by device.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_device: Option<Vec<WeightDevice>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub weight_device: Vec<WeightDevice>,
     /// Reads in bytes a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub throttle_read_bps_device: Option<Vec<ThrottleDevice>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub throttle_read_bps_device: Vec<ThrottleDevice>,
     /// Writes in bytes a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub throttle_write_bps_device: Option<Vec<ThrottleDevice>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub throttle_write_bps_device: Vec<ThrottleDevice>,
     /// Reads in operations a second.
-    #[serde(rename = "throttleReadIOPSDevice", skip_serializing_if = "Option::is_none")]
-    pub throttle_read_iops_device: Option<Vec<ThrottleDevice>>,
+    #[serde(
+        rename = "throttleReadIOPSDevice",
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub throttle_read_iops_device: Vec<ThrottleDevice>,
     /// Writes in operations a second.
-    #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Option::is_none")]
-    pub throttle_write_iops_device: Option<Vec<ThrottleDevice>>,
+    #[serde(
+        rename = "throttleWriteIOPSDevice",
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub throttle_write_iops_device: Vec<ThrottleDevice>,
 }
 
 /// The weight of one block device.
@@ -193,6 +203,7 @@ pub struct ThrottleDevice {
 #[serde(default, rename_all = "camelCase")]
 pub struct HugepageLimit {
     /// As the kernel names it: `64KB`, `2MB`, `1GB`.
+    #[serde(alias = "pagesize")]
     pub page_size: String,
     /// Bytes.
     pub limit: u64,
@@ -206,8 +217,8 @@ pub struct Network {
     #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
     pub class_id: Option<u32>,
     /// Priorities of `net_prio`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priorities: Option<Vec<InterfacePriority>>,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub priorities: Vec<InterfacePriority>,
 }
 
 /// The priority of traffic on one interface.
@@ -238,9 +249,12 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_specification() {
-        let text = r#"{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}],"memory":{"limit":1,"reservation":2,"swap":-1,"kernel":4,"kernelTCP":5,"swappiness":6,"disableOOMKiller":true,"useHierarchy":true,"checkBeforeUpdate":true},"cpu":{"shares":1,"quota":-1,"burst":3,"period":4,"realtimeRuntime":5,"realtimePeriod":6,"cpus":"0","mems":"0","idle":1},"pids":{"limit":-1},"blockIO":{"weight":10,"leafWeight":11,"weightDevice":[{"major":8,"minor":0,"weight":1,"leafWeight":2}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}],"throttleWriteBpsDevice":[],"throttleReadIOPSDevice":[],"throttleWriteIOPSDevice":[]},"hugepageLimits":[{"pageSize":"2MB","limit":9}],"network":{"classID":7,"priorities":[{"name":"lo","priority":1}]},"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":4}},"unified":{"memory.high":"1"}}"#;
+        let text = r#"{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}],"memory":{"limit":1,"reservation":2,"swap":-1,"kernel":4,"kernelTCP":5,"swappiness":6,"disableOOMKiller":true,"useHierarchy":true,"checkBeforeUpdate":true},"cpu":{"shares":1,"quota":-1,"burst":3,"period":4,"realtimeRuntime":5,"realtimePeriod":6,"cpus":"0","mems":"0","idle":1},"pids":{"limit":-1},"blockIO":{"weight":10,"leafWeight":11,"weightDevice":[{"major":8,"minor":0,"weight":1,"leafWeight":2}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1}],"throttleWriteBpsDevice":[{"major":8,"minor":0,"rate":2}],"throttleReadIOPSDevice":[{"major":8,"minor":0,"rate":3}],"throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":4}]},"hugepageLimits":[{"pageSize":"2MB","limit":9}],"network":{"classID":7,"priorities":[{"name":"lo","priority":1}]},"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":4}},"unified":{"memory.high":"1"}}"#;
         let resources: LinuxResources = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&resources).unwrap(), text);
+        assert_eq!(
+            serde_json::to_value(&resources).unwrap(),
+            serde_json::from_str::<serde_json::Value>(text).unwrap()
+        );
     }
 
     #[test]
