@@ -1,1 +1,16 @@
 //! Linux namespaces and id maps: read them, plan them, apply them.
+//!
+//! [`Kind`] is one of the eight types, [`NamespaceFile`] an open namespace whose type is verified, [`IdMap`]
+//! what a user namespace does with ids: parsed, validated and composed without asking the kernel, then written.
+
+mod file;
+mod idmap;
+mod kind;
+mod offsets;
+mod write;
+
+pub use file::{FileError, NamespaceFile, NamespaceId};
+pub use idmap::{Extent, IdMap, MapError, Side, UNMAPPED};
+pub use kind::{Kind, UnknownKind};
+pub use offsets::{Offset, TimeOffsets};
+pub use write::{IdKind, WriteError, deny_setgroups, write_map, write_map_with_helper, write_time_offsets};
