@@ -1,6 +1,9 @@
 //! The types of the OCI specifications, identifiers and references; no I/O.
 
 pub mod id;
+pub mod image;
+pub mod reference;
 pub mod spec;
 
 pub use id::ContainerId;
+pub use reference::Reference;
