@@ -1,1 +1,53 @@
 //! What tests share: throw-away bundles, root file systems, leak checks.
+//!
+//! A test makes one [`Testbed`], and everything it needs from it. The bed has a unique name; the test
+//! puts that name into whatever it creates outside of the bed's directory: container ids (which
+//! [`Testbed::id`] makes), cgroup paths, named network namespaces, links. When the bed is dropped, all of
+//! that must be gone, or the test fails with a list of what leaked. Tests may run in parallel.
+//!
+//! ```no_run
+//! let bed = testkit::Testbed::new();
+//! let mut bundle = bed.bundle();
+//! bundle.edit(|spec| spec["process"]["args"] = serde_json::json!(["echo", "hello"]));
+//! let id = bed.id();
+//! let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &id]).output();
+//! assert_eq!(run.expect_success().stdout(), "hello\n");
+//! // `bed` is dropped here: no mount, cgroup, process, link or file of this test is left, or it fails.
+//! ```
+//!
+//! Tests that drive the `berth` binary live in `crates/cli/tests`, for there cargo builds it first.
+//! How a test says that it needs the VM is told in `docs/testing.md`.
+
+mod bundle;
+mod invocation;
+mod leaks;
+mod rootfs;
+mod runtime;
+mod testbed;
+
+pub use bundle::{Bundle, default_spec};
+pub use invocation::{Finished, Invocation, Running};
+pub use leaks::Leak;
+pub use runtime::{Runtime, berth_binary};
+pub use testbed::Testbed;
+
+use std::time::{Duration, Instant};
+
+/// How long a command or a condition may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until `condition` answers, and returns its answer.
+///
+/// # Panics
+/// When [`PATIENCE`] ends first; the message says that `what` did not happen.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = condition() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {} s", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
