@@ -3,4 +3,13 @@
 //! What rustix has is used from rustix; here is what it lacks.
 #![allow(unsafe_code)]
 
+pub mod mount;
+pub mod net;
 pub mod nsfs;
+pub mod process;
+pub mod sched;
+
+/// A system call's return value as a result: the errno where it is negative.
+pub(crate) fn check(ret: libc::c_long) -> std::io::Result<libc::c_long> {
+    if ret < 0 { Err(std::io::Error::last_os_error()) } else { Ok(ret) }
+}
