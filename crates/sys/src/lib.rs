@@ -8,6 +8,7 @@ pub mod net;
 pub mod nsfs;
 pub mod process;
 pub mod sched;
+pub mod seccomp;
 
 /// A system call's return value as a result: the errno where it is negative.
 pub(crate) fn check(ret: libc::c_long) -> std::io::Result<libc::c_long> {
