@@ -3,10 +3,13 @@
 //! Each command is one row of [`COMMANDS`] and one module.
 
 mod arrows;
+mod berth;
 mod check;
 mod packages;
 mod process;
+mod tally;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,12 @@ const COMMANDS: &[Command] = &[
         usage: "[-- FILTER]",
         about: "install what tests need (as root), then every test and the short VM suite",
         run: test::run,
+    },
+    Command {
+        name: "vm-test",
+        usage: "[--short] [--keep] [-- FILTER]",
+        about: "tests that need cgroup v2, systemd or AppArmor, in a machine under qemu",
+        run: vm::run,
     },
 ];
 

@@ -7,7 +7,7 @@ use crate::process::{self, Failure, Outcome};
 /// A Debian package and what needs it; add one line when a test needs another.
 const NEEDED: &[(&str, &str)] = &[
     ("busybox-static", "the root file system of test containers"),
-    ("debootstrap", "the VM's image"),
+    ("mmdebstrap", "the VM's image"),
     ("e2fsprogs", "the VM's disks"),
     ("qemu-system-x86", "the VM"),
     ("strace", "tests that assert which system calls are made"),

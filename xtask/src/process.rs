@@ -1,7 +1,8 @@
 //! Running other programs: what is run is shown, and a failure names the command.
 
 use std::fmt;
-use std::path::Path;
+use std::io::{BufRead, BufReader, pipe};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Why a command of the front door failed, as one sentence for a person.
@@ -44,6 +45,25 @@ pub fn run(command: &mut Command) -> Outcome {
     if status.success() { Ok(()) } else { Err(Failure(format!("{line}: {status}"))) }
 }
 
+/// Runs `command`, shows its output and hands `each` line of it on as it comes; returns whether it
+/// succeeded.
+pub fn follow(mut command: Command, mut each: impl FnMut(&str)) -> Outcome<bool> {
+    let line = shown(&command);
+    eprintln!("$ {line}");
+    let (reader, writer) = pipe().context("create a pipe")?;
+    let stderr = writer.try_clone().context("duplicate a pipe")?;
+    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(stderr).spawn().context(&line)?;
+    // The command holds our ends for writing: with them open, reading would never end.
+    drop(command);
+    for text in BufReader::new(reader).split(b'\n') {
+        let text = text.context(&line)?;
+        let text = String::from_utf8_lossy(&text);
+        println!("{text}");
+        each(&text);
+    }
+    Ok(child.wait().context(&line)?.success())
+}
+
 /// Runs `command` and returns its stdout; its stderr is ours.
 pub fn read(command: &mut Command) -> Outcome<String> {
     let line = shown(command);
@@ -64,6 +84,11 @@ pub fn cargo() -> Command {
 /// The root of the workspace.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// Where cargo builds to.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Whether a program of this name is on the PATH.
