@@ -66,7 +66,7 @@ pub enum Document {
     /// One image or artifact.
     Manifest(Box<Manifest>),
     /// A choice of images.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 /// Why a document is refused.
