@@ -26,7 +26,7 @@ pub enum Start {
     /// The blob is complete.
     Present(Blob),
     /// The blob is to be written, from [`Ingest::offset`] on.
-    Write(Ingest),
+    Write(Box<Ingest>),
 }
 
 /// A blob being written.
@@ -94,7 +94,7 @@ impl Ingest {
         let name = Name::Known { digest, size };
         let mut ingest = Ingest { lease, name, path, file, hasher, progress, written: 0 };
         ingest.resume(size)?;
-        Ok(Start::Write(ingest))
+        Ok(Start::Write(Box::new(ingest)))
     }
 
     /// Starts a partial under a random name.
