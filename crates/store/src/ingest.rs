@@ -151,7 +151,7 @@ impl Ingest {
     }
 
     /// Writes the next bytes. More than the descriptor says is an error at once.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let after = self.written + bytes.len() as u64;
         match &self.name {
             Name::Known { digest, size } if after > *size => {
@@ -253,7 +253,7 @@ impl std::fmt::Debug for Ingest {
 
 impl Write for Ingest {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ingest::write(self, bytes)?;
+        self.append(bytes)?;
         Ok(bytes.len())
     }
 

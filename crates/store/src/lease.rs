@@ -133,7 +133,7 @@ impl Lease {
         let descriptor = Descriptor::new(media_type, Digest::sha256(content), content.len() as u64);
         if let Start::Write(mut ingest) = self.ingest(&descriptor)? {
             ingest.restart()?;
-            ingest.write(content)?;
+            ingest.append(content)?;
             ingest.commit()?;
         }
         Ok(descriptor)
