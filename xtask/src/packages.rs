@@ -9,8 +9,10 @@ const NEEDED: &[(&str, &str)] = &[
     ("busybox-static", "the root file system of test containers"),
     ("mmdebstrap", "the VM's image"),
     ("e2fsprogs", "the VM's disks"),
+    ("libcap2-bin", "capsh, getcap and setcap, what ours are compared with"),
     ("qemu-system-x86", "the VM"),
     ("strace", "tests that assert which system calls are made"),
+    ("uidmap", "newuidmap and newgidmap"),
 ];
 
 /// Installs what is missing.

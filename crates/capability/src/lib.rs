@@ -5,10 +5,14 @@
 
 mod apply;
 mod capability;
+mod file;
 mod set;
 mod sets;
+mod text;
 
 pub use apply::{ApplyError, drop_bounding, keep_across_setuid, raise_ambient, set_process_sets};
 pub use capability::{Capability, UnknownCapability};
+pub use file::{FileCapabilities, FileError, FormatError, PartlyEffective};
 pub use set::{CapSet, InvalidMask};
 pub use sets::{ReadError, Sets, supported};
+pub use text::{State, TextError};
