@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::arrows;
 use crate::process::{self, Failure, Outcome, cargo};
+use crate::{arrows, docs};
 
 /// The largest file that may be committed, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -15,6 +15,7 @@ pub fn run(_: &[String]) -> Outcome {
     arrows::run(&[])?;
     process::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     process::run(cargo().args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    docs::check()?;
     println!("check: all is well");
     Ok(())
 }

@@ -5,6 +5,8 @@
 mod arrows;
 mod berth;
 mod check;
+mod docs;
+mod first_container;
 mod packages;
 mod process;
 mod tally;
@@ -37,6 +39,13 @@ const COMMANDS: &[Command] = &[
         about: "install what tests need (as root), then every test and the short VM suite",
         run: test::run,
     },
+    Command {
+        name: "try",
+        usage: "[COMMAND [ARG]…]",
+        about: "build berth and run a command in a container made of this machine's programs",
+        run: first_container::run,
+    },
+    Command { name: "docs", usage: "", about: "write docs/commands from --help", run: docs::run },
     Command {
         name: "vm-test",
         usage: "[--short] [--keep] [-- FILTER]",

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use crate::berth::{self, Profile};
 use crate::process::{self, Failure, Outcome, cargo};
 use crate::tally::Tally;
-use crate::{berth, packages, vm};
+use crate::{packages, vm};
 
 /// Packages, then the release binary, then every test against it, on the host and in the VM.
 ///
 /// All of it runs whatever fails, and the last line counts it.
 pub fn run(args: &[String]) -> Outcome {
     packages::install()?;
-    let berth = berth::build()?;
+    let berth = berth::build(Profile::Release)?;
     let host = on_host(&berth, args)?;
     let guest = vm::test(&vm::Request { short: true, ..vm::Request::default() })?;
     println!("on this host: {host}, {} skipped; in the VM: {guest}", host.skipped);

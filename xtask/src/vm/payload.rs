@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Request, image};
+use crate::berth::{self, Profile};
 use crate::process::{self, Context, Outcome, cargo};
 
 /// Crates whose other integration tests run on the VM's kernel and cgroups as well.
@@ -85,7 +86,7 @@ pub fn pack(request: &Request) -> Outcome<Payload> {
 fn stage(dir: &Path, targets: &[Target], request: &Request) -> Outcome {
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).context("create the payload's staging directory")?;
-    fs::copy(crate::berth::build()?, dir.join("berth")).context("copy berth")?;
+    fs::copy(berth::build(Profile::Release)?, dir.join("berth")).context("copy berth")?;
     for (target, executable) in build(targets)? {
         fs::copy(&executable, bin.join(target.program())).context(executable.display())?;
     }
