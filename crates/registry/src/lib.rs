@@ -28,6 +28,7 @@ mod upload;
 mod url;
 
 pub use body::Meter;
+pub use config::Config;
 pub use connect::ConnectError;
 pub use dns::{ResolveError, Resolver};
 pub use download::Download;

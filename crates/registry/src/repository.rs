@@ -297,6 +297,8 @@ impl Repository {
                         None => break,
                     }
                 }
+                // The specification wants them sorted, but not every registry does so.
+                tags.sort_unstable();
                 Ok(tags)
             },
         )

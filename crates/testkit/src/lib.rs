@@ -19,6 +19,8 @@
 //! How a test says that it needs the VM is told in `docs/testing.md`.
 
 mod bundle;
+mod docker_registry;
+mod http_server;
 mod invocation;
 mod leaks;
 mod rootfs;
@@ -26,6 +28,8 @@ mod runtime;
 mod testbed;
 
 pub use bundle::{Bundle, default_spec};
+pub use docker_registry::{DockerRegistry, PASSWORD, USER};
+pub use http_server::{Ending, HttpRequest, HttpResponse, HttpServer};
 pub use invocation::{Finished, Invocation, Running};
 pub use leaks::Leak;
 pub use runtime::{Runtime, berth_binary};
