@@ -3,6 +3,7 @@
 //! What rustix has is used from rustix; here is what it lacks.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod mount;
 pub mod net;
 pub mod nsfs;

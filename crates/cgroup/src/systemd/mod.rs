@@ -1,0 +1,5 @@
+//! Groups that systemd makes: scopes, in slices.
+
+mod unit;
+
+pub use unit::Unit;
