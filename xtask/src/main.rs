@@ -9,6 +9,7 @@ mod docs;
 mod first_container;
 mod packages;
 mod process;
+mod suites;
 mod tally;
 mod test;
 mod vm;
@@ -51,6 +52,12 @@ const COMMANDS: &[Command] = &[
         usage: "[--short] [--keep] [-- FILTER]",
         about: "tests that need cgroup v2, systemd or AppArmor, in a machine under qemu",
         run: vm::run,
+    },
+    Command {
+        name: "suite",
+        usage: suites::USAGE,
+        about: "a runtime against suites of other projects, see docs/foreign-suites.md",
+        run: suites::run,
     },
 ];
 

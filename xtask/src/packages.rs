@@ -13,6 +13,10 @@ const NEEDED: &[(&str, &str)] = &[
     ("qemu-system-x86", "the VM"),
     ("strace", "tests that assert which system calls are made"),
     ("uidmap", "newuidmap and newgidmap"),
+    ("containerd", "callers of the runtime"),
+    ("docker.io", "callers of the runtime"),
+    ("podman", "callers of the runtime"),
+    ("conmon", "what podman puts beside each container"),
 ];
 
 /// Installs what is missing.
