@@ -1,0 +1,133 @@
+//! Owner, mode, attributes and times, in the order in which they don't undo each other: chown(2) clears set-id
+//! bits and file capabilities, and everything changes the times.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr,
+    futimens, openat, setxattr, utimensat,
+};
+use rustix::io::Errno;
+
+use super::{ApplyOptions, LayerError, whiteout};
+use crate::tar::{Entry, Kind, Time};
+
+/// What every file has beside its content.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    times: (Time, Time),
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Metadata {
+    /// That of an entry, as far as a layer may say.
+    pub fn of(entry: &mut Entry) -> Metadata {
+        let mut xattrs = std::mem::take(&mut entry.xattrs);
+        xattrs.retain(|(name, _)| !whiteout::is_overlays(name));
+        let atime = entry.atime.unwrap_or(entry.mtime);
+        Metadata { uid: entry.uid, gid: entry.gid, mode: entry.mode, times: (atime, entry.mtime), xattrs }
+    }
+
+    fn timestamps(&self) -> Timestamps {
+        let spec = |time: Time| Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds };
+        Timestamps { last_access: spec(self.times.0), last_modification: spec(self.times.1) }
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::from_raw_mode(self.mode)
+    }
+
+    /// Gives `file` its metadata. `fresh` is the mode that it was made with, if this process made it: then
+    /// owner and mode that are right already cost no system call.
+    pub fn set(
+        &self,
+        file: BorrowedFd<'_>,
+        fresh: Option<u32>,
+        options: &ApplyOptions,
+        path: &[u8],
+    ) -> Result<(), LayerError> {
+        if options.keep_owner && (fresh.is_none() || (self.uid, self.gid) != options.own_ids) {
+            let (uid, gid) = self.owner(path)?;
+            fchown(file, uid, gid).map_err(|error| LayerError::entry("set the owner of", path, error))?;
+        }
+        if fresh != Some(self.mode) {
+            fchmod(file, self.mode()).map_err(|error| LayerError::entry("set the mode of", path, error))?;
+        }
+        for (name, value) in &self.xattrs {
+            let set = fsetxattr(file, &name[..], value, XattrFlags::empty());
+            self.check_xattr(set, options, path)?;
+        }
+        futimens(file, &self.timestamps()).map_err(|error| LayerError::entry("set the times of", path, error))
+    }
+
+    /// The same for what cannot be opened for writing: links, devices, pipes.
+    pub fn set_at(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        kind: Kind,
+        options: &ApplyOptions,
+        path: &[u8],
+    ) -> Result<(), LayerError> {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        if options.keep_owner && (self.uid, self.gid) != options.own_ids {
+            let (uid, gid) = self.owner(path)?;
+            let set = chownat(parent, name, uid, gid, nofollow);
+            set.map_err(|error| LayerError::entry("set the owner of", path, error))?;
+        }
+        if kind != Kind::Symlink || !self.xattrs.is_empty() {
+            self.set_by_handle(parent, name, kind, options, path)?;
+        }
+        utimensat(parent, name, &self.timestamps(), nofollow)
+            .map_err(|error| LayerError::entry("set the times of", path, error))
+    }
+
+    /// Mode and attributes through an O_PATH fd, whose /proc link leads to this very file and nowhere else.
+    fn set_by_handle(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        kind: Kind,
+        options: &ApplyOptions,
+        path: &[u8],
+    ) -> Result<(), LayerError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(parent, name, flags, Mode::empty());
+        let file = file.map_err(|error| LayerError::entry("open", path, error))?;
+        let handle = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+        if kind != Kind::Symlink {
+            let set = rustix::fs::chmod(&handle, self.mode());
+            set.map_err(|error| LayerError::entry("set the mode of", path, error))?;
+        }
+        for (name, value) in &self.xattrs {
+            self.check_xattr(setxattr(&handle, &name[..], value, XattrFlags::empty()), options, path)?;
+        }
+        Ok(())
+    }
+
+    fn owner(&self, path: &[u8]) -> Result<(Option<Uid>, Option<Gid>), LayerError> {
+        if self.uid == u32::MAX || self.gid == u32::MAX {
+            return Err(LayerError::refused(path, "its owner is -1, which is nobody"));
+        }
+        Ok((Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))))
+    }
+
+    /// Attributes that the file system or our privilege cannot hold are left out where Docker leaves them out:
+    /// on file systems without attributes, and those of other security modules or for the privileged alone
+    /// when we are not. `security.capability` is never left out silently by who may set it.
+    fn check_xattr(
+        &self,
+        set: rustix::io::Result<()>,
+        options: &ApplyOptions,
+        path: &[u8],
+    ) -> Result<(), LayerError> {
+        match set {
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(Errno::PERM) if options.own_ids.0 != 0 => Ok(()),
+            Err(error) => Err(LayerError::entry("set an extended attribute of", path, error)),
+        }
+    }
+}

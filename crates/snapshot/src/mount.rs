@@ -1,0 +1,106 @@
+//! From a snapshot to a mount, by the mount API of fsopen(2) and its kin.
+//!
+//! Lowers are handed over one by one (`lowerdir+`, Linux 6.8; by fd, 6.13), so neither their number nor the
+//! length of their paths meets the page that mount(2) allows.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+use sys::mount::{MountAttr, MountChange, mount_setattr};
+
+use crate::layer::XattrNamespace;
+use crate::snapshots::{Kind, Snapshot};
+use crate::{Driver, Result, SnapshotError};
+
+/// Where the parts of a snapshot's file system are: Docker's `GraphDriver.Data`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The read-only directories, topmost first: the engine's own files (`init`), then the image's layers.
+    pub lower: Vec<PathBuf>,
+    /// The directory that changes go to; none in a view.
+    pub upper: Option<PathBuf>,
+    /// Overlay's scratch directory; none in a view.
+    pub work: Option<PathBuf>,
+    /// Where the whole is to be mounted.
+    pub merged: PathBuf,
+}
+
+/// Mounts a snapshot, detached.
+pub fn mount(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    match snapshot.driver() {
+        Driver::Copy => clone(&snapshot.path().join("fs"), user_namespace, snapshot.kind() == Kind::View),
+        Driver::Overlay => overlay(snapshot, user_namespace),
+    }
+}
+
+fn overlay(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let layout = snapshot.layout()?;
+    let root = snapshot.snapshots.root();
+    // One id-mapped mount holds all parts: upper and work must be on the same one.
+    let base = user_namespace.map(|namespace| clone(root, Some(namespace), false)).transpose()?;
+    let part = |path: &Path| {
+        let opened = match &base {
+            Some(base) => openat(base, path.strip_prefix(root).unwrap_or(path), PATH, Mode::empty()),
+            None => openat(CWD, path, PATH, Mode::empty()),
+        };
+        opened.map_err(|error| SnapshotError::io("open", path, error))
+    };
+    let fail = |error| SnapshotError::io("mount overlay at", &layout.merged, error);
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?;
+    let context = context.as_fd();
+    fsconfig_set_string(context, "source", "overlay").map_err(fail)?;
+    for lower in &layout.lower {
+        set_directory(context, "lowerdir+", part(lower)?.as_fd()).map_err(fail)?;
+    }
+    for (key, directory) in [("upperdir", &layout.upper), ("workdir", &layout.work)] {
+        if let Some(directory) = directory {
+            set_directory(context, key, part(directory)?.as_fd()).map_err(fail)?;
+        }
+    }
+    // Whatever the distribution's defaults are, the upper directory must make sense to the differ.
+    for (key, value) in [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")] {
+        fsconfig_set_string(context, key, value).map_err(fail)?;
+    }
+    if snapshot.snapshots.xattrs() == XattrNamespace::User {
+        fsconfig_set_flag(context, "userxattr").map_err(fail)?;
+    }
+    fsconfig_create(context).map_err(fail)?;
+    let attributes = match snapshot.kind() {
+        Kind::View => MountAttrFlags::MOUNT_ATTR_RDONLY,
+        Kind::Writable => MountAttrFlags::empty(),
+    };
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(fail)
+}
+
+const PATH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Sets a directory option by fd, or before Linux 6.13 by the name that /proc has for the fd.
+fn set_directory(context: BorrowedFd<'_>, key: &str, directory: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    match fsconfig_set_fd(context, key, directory) {
+        Err(Errno::INVAL) => {
+            fsconfig_set_string(context, key, format!("/proc/self/fd/{}", directory.as_raw_fd()))
+        }
+        other => other,
+    }
+}
+
+/// A detached bind mount of `path`, id-mapped if a user namespace is given.
+fn clone(path: &Path, user_namespace: Option<BorrowedFd<'_>>, read_only: bool) -> Result<OwnedFd> {
+    let fail = |error| SnapshotError::io("clone the mount of", path, error);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags).map_err(|error| fail(error.into()))?;
+    let mut set = MountAttr::empty();
+    set.set(MountAttr::IDMAP, user_namespace.is_some());
+    set.set(MountAttr::RDONLY, read_only);
+    if !set.is_empty() {
+        let change = MountChange { set, user_namespace, ..MountChange::default() };
+        mount_setattr(tree.as_fd(), c"", &change).map_err(fail)?;
+    }
+    Ok(tree)
+}

@@ -1,0 +1,209 @@
+//! Snapshots: file systems over layers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci::image::Digest;
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::XattrNamespace;
+use crate::layers::{list, read};
+use crate::mount::Layout;
+use crate::stage::Stage;
+use crate::{Driver, Result, SnapshotError, Snapshots, attributes, copy, mount, tree};
+
+/// What a snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It takes changes.
+    Writable,
+    /// It shows its parent and cannot be written to.
+    View,
+}
+
+/// `snapshot.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    driver: Driver,
+    kind: Kind,
+    parent: Option<Digest>,
+}
+
+/// The file system of one container, or a view of an image.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    pub(crate) snapshots: &'a Snapshots,
+    key: String,
+    record: Record,
+}
+
+impl Snapshots {
+    /// Makes a file system to write to over the layer `parent` and those below it, or over nothing.
+    pub fn prepare(&self, key: &str, parent: Option<&Digest>) -> Result<Snapshot<'_>> {
+        self.make(key, parent, Kind::Writable)
+    }
+
+    /// Makes a read-only view of the layer `parent` and those below it.
+    pub fn view(&self, key: &str, parent: Option<&Digest>) -> Result<Snapshot<'_>> {
+        self.make(key, parent, Kind::View)
+    }
+
+    /// The snapshot `key`.
+    pub fn snapshot(&self, key: &str) -> Result<Snapshot<'_>> {
+        check_key(key)?;
+        let record = read(&self.snapshot_path(key).join("snapshot.json"))?;
+        let record = record.ok_or_else(|| SnapshotError::NoSnapshot(key.into()))?;
+        Ok(Snapshot { snapshots: self, key: key.into(), record })
+    }
+
+    /// All snapshots, by key.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot<'_>>> {
+        let mut found = Vec::new();
+        for key in list(&self.root.join("snapshots"))? {
+            match self.snapshot(&key) {
+                Ok(snapshot) => found.push(snapshot),
+                Err(SnapshotError::NoSnapshot(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes a snapshot with all that was written to it, damaged or not. It must not be mounted.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        let path = self.snapshot_path(key);
+        {
+            let _lock = self.lock_exclusive()?;
+            if !path.try_exists().map_err(|error| SnapshotError::io("look up", &path, error))? {
+                return Err(SnapshotError::NoSnapshot(key.into()));
+            }
+            if is_mounted(&path.join("merged"))? {
+                return Err(SnapshotError::InUse {
+                    what: format!("snapshot {key:?}"),
+                    user: "a mount".into(),
+                });
+            }
+            self.discard(&path)?;
+        }
+        self.empty_trash()
+    }
+
+    /// Where overlay's attributes go: who is root in the initial user namespace may use the trusted ones.
+    pub(crate) fn xattrs(&self) -> XattrNamespace {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let initial = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+        match initial && rustix::process::geteuid().is_root() {
+            true => XattrNamespace::Trusted,
+            false => XattrNamespace::User,
+        }
+    }
+
+    fn make(&self, key: &str, parent: Option<&Digest>, kind: Kind) -> Result<Snapshot<'_>> {
+        check_key(key)?;
+        let record = Record { driver: self.driver, kind, parent: parent.copied() };
+        let lower = self.lower_directories(parent)?;
+        let stage = self.stage()?;
+        for name in ["work", "merged"] {
+            stage.make_directory(name, 0o755)?;
+        }
+        let files = stage.make_directory("fs", 0o755)?;
+        let init = stage.make_directory("init", 0o755)?;
+        if self.driver == Driver::Copy {
+            copy::materialize(&lower, files.as_fd(), &stage.path().join("fs"))?;
+        }
+        if let Some(top) = lower.first() {
+            let like = tree::open_root(top).map_err(|error| SnapshotError::io("open", top, error))?;
+            for own in [&files, &init] {
+                let copied = attributes::copy(like.as_fd(), own.as_fd());
+                copied.map_err(|error| SnapshotError::io("set attributes in", stage.path(), error))?;
+            }
+        }
+        stage.write("snapshot.json", &record)?;
+        self.name_snapshot(key, &record, stage)?;
+        Ok(Snapshot { snapshots: self, key: key.into(), record })
+    }
+
+    fn name_snapshot(&self, key: &str, record: &Record, stage: Stage) -> Result<()> {
+        let _lock = self.lock_shared()?;
+        // It may have been collected since its directories were listed.
+        if let Some(parent) = &record.parent
+            && !self.has_layer(parent)?
+        {
+            return Err(SnapshotError::NoLayer(*parent));
+        }
+        match stage.name(&self.snapshot_path(key))? {
+            true => Ok(()),
+            false => Err(SnapshotError::Exists(key.into())),
+        }
+    }
+}
+
+impl Snapshot<'_> {
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The driver that made it.
+    pub fn driver(&self) -> Driver {
+        self.record.driver
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.record.kind
+    }
+
+    /// The chain id of the layer that it stands on.
+    pub fn parent(&self) -> Option<&Digest> {
+        self.record.parent.as_ref()
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> PathBuf {
+        self.snapshots.snapshot_path(&self.key)
+    }
+
+    /// Where the engine puts its own files (`/etc/hosts` and the like) before the first mount: over the
+    /// image, under what the container writes. With the copy driver they go among the container's own.
+    pub fn init(&self) -> PathBuf {
+        self.path().join(match self.record.driver {
+            Driver::Overlay => "init",
+            Driver::Copy => "fs",
+        })
+    }
+
+    /// Where its parts are.
+    pub fn layout(&self) -> Result<Layout> {
+        let path = self.path();
+        let mut lower = vec![path.join("init")];
+        lower.extend(self.snapshots.lower_directories(self.parent())?);
+        let own = |name| (self.record.kind == Kind::Writable).then(|| path.join(name));
+        Ok(Layout { lower, upper: own("fs"), work: own("work"), merged: path.join("merged") })
+    }
+
+    /// Mounts it, detached: move_mount(2) puts it where it belongs, and closing it without that leaves
+    /// nothing. `user_namespace` id-maps all of it: files owned by 0 belong to that namespace's root.
+    pub fn mount(&self, user_namespace: Option<std::os::fd::BorrowedFd<'_>>) -> Result<OwnedFd> {
+        mount::mount(self, user_namespace)
+    }
+}
+
+/// Whether something is mounted at `path`.
+fn is_mounted(path: &std::path::Path) -> Result<bool> {
+    match statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(SnapshotError::io("stat", path, error)),
+    }
+}
+
+fn check_key(key: &str) -> Result<()> {
+    let sound = key.len() <= 200
+        && key.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if sound { Ok(()) } else { Err(SnapshotError::Key(key.into())) }
+}

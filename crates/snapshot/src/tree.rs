@@ -1,0 +1,128 @@
+//! Trees on disk that may hold anything: walked by fd, never through a symbolic link.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, chmodat, fchmod, openat2,
+    renameat_with, seek, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::tar::Segment;
+
+/// Opens the directory `name` in `parent`, neither through a link nor where a file system is mounted: what is
+/// removed or copied must never be a volume.
+pub fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(parent, name, flags, Mode::empty(), resolve)
+}
+
+/// The names in a directory and what they are, in no order.
+pub fn list(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<(Vec<u8>, FileType)>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push((name.to_vec(), entry.file_type()));
+        }
+    }
+    Ok(names)
+}
+
+/// Removes `name` in `parent` with all below it. What is gone already is fine; a mount point is not.
+pub fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let directory = open_to_empty(parent, name)?;
+    empty(directory.as_fd())?;
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR).or_else(gone)?)
+}
+
+/// Opens a directory that may forbid it to its owner, which matters to who is not root.
+fn open_to_empty(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    match open_directory(parent, name) {
+        Err(Errno::ACCESS) => chmodat(parent, name, Mode::RWXU, AtFlags::empty())?,
+        Ok(directory) if rustix::process::geteuid().is_root() => return Ok(directory),
+        Ok(directory) => fchmod(&directory, Mode::RWXU)?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(open_directory(parent, name)?)
+}
+
+/// Removes all in `root`. Directories two levels down are moved up into `root` before they are emptied, so
+/// that no chain of open directories grows with the depth of a hostile tree.
+fn empty(root: BorrowedFd<'_>) -> io::Result<()> {
+    let mut lifted = 0;
+    loop {
+        let names = list(root)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for (name, kind) in names {
+            if kind != FileType::Directory {
+                unlink(root, &name)?;
+                continue;
+            }
+            let directory = open_to_empty(root, &name)?;
+            for (below, kind) in list(directory.as_fd())? {
+                match kind {
+                    FileType::Directory => lift(directory.as_fd(), &below, root, &mut lifted)?,
+                    _ => unlink(directory.as_fd(), &below)?,
+                }
+            }
+            unlinkat(root, &name[..], AtFlags::REMOVEDIR).or_else(gone)?;
+        }
+    }
+}
+
+/// Moves the directory `name` into `root` under a new name, or removes it if it is empty.
+fn lift(directory: BorrowedFd<'_>, name: &[u8], root: BorrowedFd<'_>, number: &mut u64) -> io::Result<()> {
+    if unlinkat(directory, name, AtFlags::REMOVEDIR).is_ok() {
+        return Ok(());
+    }
+    loop {
+        *number += 1;
+        let lifted = format!(".berth-removed-{number}");
+        match renameat_with(directory, name, root, &lifted, RenameFlags::NOREPLACE) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn unlink(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(unlinkat(directory, name, AtFlags::empty()).or_else(gone)?)
+}
+
+fn gone(error: Errno) -> rustix::io::Result<()> {
+    if error == Errno::NOENT { Ok(()) } else { Err(error) }
+}
+
+/// Opens the directory at one of our own paths.
+pub fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The parts of a file of `size` bytes that are no holes, as the file system tells.
+pub fn segments(file: BorrowedFd<'_>, size: u64) -> rustix::io::Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error),
+        };
+        let end = seek(file, SeekFrom::Hole(start))?.min(size);
+        segments.push(Segment { offset: start, length: end.saturating_sub(start) });
+        at = end;
+    }
+    Ok(segments)
+}

@@ -1,0 +1,221 @@
+//! Unpacking an image's layers: several at once, committed in order.
+//!
+//! Workers take layers from the lowest up and apply each to a stage of its own; what a layer holds does not
+//! depend on those below it. The calling thread commits what is ready, lowest first: one syncfs for all layers
+//! that became ready meanwhile, then their names. Killed at any instant this leaves whole layers on whole
+//! layers, and stages that nobody holds.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use oci::image::Digest;
+use oci::image::config::chain_ids;
+
+use crate::layer::{Applied, ApplyOptions, LayerError, apply, inflate, limit_exceeded};
+use crate::layers::Record;
+use crate::stage::{Stage, sync_directory};
+use crate::{Result, SnapshotError, Snapshots, attributes};
+
+/// A layer's archive, compressed or not.
+pub struct LayerSource<'a> {
+    /// The digest of the archive without its compression.
+    pub diff_id: Digest,
+    /// Opens the archive. Called in a worker, and only if the layer is not unpacked yet. The stream may wait
+    /// for a download; if it fails, so does the unpacking.
+    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send + 'a>> + Send + 'a>,
+}
+
+/// How layers are unpacked.
+#[derive(Clone, Debug)]
+pub struct UnpackOptions {
+    /// How many at once.
+    pub workers: usize,
+    /// The most bytes that one layer's archive may inflate to; the file system's free space without.
+    pub max_bytes: Option<u64>,
+    /// How each is applied.
+    pub apply: ApplyOptions,
+}
+
+/// A layer to be unpacked, with its place in the chain.
+struct Task<'a> {
+    chain_id: Digest,
+    ancestors: Vec<Digest>,
+    source: LayerSource<'a>,
+}
+
+/// A layer applied to its stage.
+struct Ready {
+    chain_id: Digest,
+    record: Record,
+    stage: Stage,
+    implied: Vec<Vec<u8>>,
+}
+
+impl Snapshots {
+    /// The options for this process.
+    pub fn unpack_options(&self) -> UnpackOptions {
+        let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
+        UnpackOptions { workers, max_bytes: None, apply: ApplyOptions::for_this_process(self.xattrs()) }
+    }
+
+    /// Unpacks the layers of an image, lowest first, except those that are there, and returns the chain id of
+    /// the topmost. `committed` hears the DiffID of each layer that is named or was there. What an error leaves
+    /// unpacked stays for the next attempt.
+    pub fn unpack(
+        &self,
+        layers: Vec<LayerSource<'_>>,
+        options: &UnpackOptions,
+        committed: &mut dyn FnMut(&Digest),
+    ) -> Result<Option<Digest>> {
+        let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
+        let chain = chain_ids(&diff_ids);
+        let mut tasks = Vec::new();
+        for (at, source) in layers.into_iter().enumerate() {
+            match self.has_layer(&chain[at])? {
+                true => committed(&source.diff_id),
+                false => tasks.push(Task {
+                    chain_id: chain[at],
+                    ancestors: chain[..at].iter().rev().copied().collect(),
+                    source,
+                }),
+            }
+        }
+        self.run(tasks, options, committed)?;
+        Ok(chain.last().copied())
+    }
+
+    fn run(
+        &self,
+        tasks: Vec<Task<'_>>,
+        options: &UnpackOptions,
+        committed: &mut dyn FnMut(&Digest),
+    ) -> Result<()> {
+        let limit = match options.max_bytes {
+            Some(limit) => limit,
+            None => self.free_bytes()?,
+        };
+        let stop = AtomicBool::new(false);
+        let (queue, outcomes): (Vec<_>, Vec<_>) = tasks
+            .into_iter()
+            .map(|task| {
+                let (sender, receiver) = channel();
+                ((task, sender), receiver)
+            })
+            .unzip();
+        let workers = options.workers.clamp(1, queue.len().max(1));
+        let queue = Mutex::new(queue.into_iter());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| self.work(&queue, &stop, options, limit));
+            }
+            let result = self.commit_in_order(&outcomes, committed);
+            stop.store(result.is_err(), Ordering::Relaxed);
+            // Workers notice that nobody waits for what they make.
+            drop(outcomes);
+            result
+        })
+    }
+
+    /// Applies layers until there are none left or it is no use any more.
+    fn work<'a>(
+        &self,
+        queue: &Mutex<impl Iterator<Item = (Task<'a>, Sender<Result<Ready>>)>>,
+        stop: &AtomicBool,
+        options: &UnpackOptions,
+        limit: u64,
+    ) {
+        loop {
+            let next = queue.lock().ok().and_then(|mut queue| queue.next());
+            let Some((task, outcome)) = next else { return };
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            // A dropped receiver drops the stage, which removes it.
+            let _ = outcome.send(self.apply_one(task, options, limit));
+        }
+    }
+
+    fn apply_one(&self, task: Task<'_>, options: &UnpackOptions, limit: u64) -> Result<Ready> {
+        let stage = self.stage()?;
+        let root = stage.make_directory("fs", 0o755)?;
+        let Task { chain_id, ancestors, source: LayerSource { diff_id, open } } = task;
+        let unpack = || {
+            let compressed = open().map_err(|error| LayerError::from(crate::tar::TarError::Read(error)))?;
+            std::thread::scope(|scope| {
+                let mut inflated = inflate(scope, compressed, limit, diff_id.algorithm());
+                let applied = apply(&mut inflated, root.as_fd(), &options.apply);
+                let applied = applied.map_err(|error| limit_exceeded(error, limit))?;
+                match inflated.digest() {
+                    actual if actual == diff_id => Ok(applied),
+                    actual => Err(LayerError::WrongDiffId { expected: diff_id, actual }),
+                }
+            })
+        };
+        let Applied { bytes, implied, .. } =
+            unpack().map_err(|source| SnapshotError::Unpack { diff_id, source: Box::new(source) })?;
+        let record = Record { diff_id, ancestors, bytes };
+        stage.write("layer.json", &record)?;
+        Ok(Ready { chain_id, record, stage, implied })
+    }
+
+    /// Commits each layer once it and all below it are ready.
+    fn commit_in_order(
+        &self,
+        outcomes: &[Receiver<Result<Ready>>],
+        committed: &mut dyn FnMut(&Digest),
+    ) -> Result<()> {
+        let mut at = 0;
+        while at < outcomes.len() {
+            let gone = |_| SnapshotError::io("unpack into", &self.root, io::Error::other("a worker died"));
+            let mut batch = vec![outcomes[at].recv().map_err(gone)??];
+            for outcome in &outcomes[at + 1..] {
+                match outcome.try_recv() {
+                    Ok(ready) => batch.push(ready?),
+                    Err(_) => break,
+                }
+            }
+            at += batch.len();
+            self.commit_batch(batch, committed)?;
+        }
+        Ok(())
+    }
+
+    fn commit_batch(&self, batch: Vec<Ready>, committed: &mut dyn FnMut(&Digest)) -> Result<()> {
+        let mut below: Vec<PathBuf> =
+            batch[0].record.ancestors.iter().rev().map(|id| self.layer_files(id)).collect();
+        for ready in &batch {
+            attributes::inherit(&ready.stage, &ready.implied, &below)?;
+            below.push(ready.stage.path().join("fs"));
+        }
+        rustix::fs::syncfs(&self.directory).map_err(|error| SnapshotError::io("sync", &self.root, error))?;
+        for Ready { chain_id, record, stage, .. } in batch {
+            self.name_layer(&chain_id, &record, stage)?;
+            committed(&record.diff_id);
+        }
+        Ok(())
+    }
+
+    /// Gives a synced layer its name, if its parent is still there. If another process was faster, ours is as
+    /// good as its and goes.
+    pub(crate) fn name_layer(&self, chain_id: &Digest, record: &Record, stage: Stage) -> Result<()> {
+        let _lock = self.lock_shared()?;
+        if let Some(parent) = record.ancestors.first()
+            && !self.has_layer(parent)?
+        {
+            return Err(SnapshotError::NoLayer(*parent));
+        }
+        stage.name(&self.layer_path(chain_id))?;
+        sync_directory(&self.root.join("layers"))
+    }
+
+    /// What unprivileged users may still write to the file system, in bytes.
+    fn free_bytes(&self) -> Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.directory);
+        let stat = stat.map_err(|error| SnapshotError::io("ask for free space at", &self.root, error))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
