@@ -15,9 +15,11 @@ mod group;
 mod host;
 mod limits;
 mod node;
+mod oom;
 mod path;
 mod process;
 mod remove;
+pub mod stats;
 mod sub;
 mod systemd;
 mod walk;
@@ -30,6 +32,8 @@ pub use error::Error;
 pub use group::Group;
 pub use host::{Host, Layout};
 pub use limits::merge as merge_resources;
+pub use oom::OomEvents;
+pub use stats::Stats;
 pub use sub::SubPath;
 
 /// Who makes the groups.
