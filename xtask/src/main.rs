@@ -83,6 +83,6 @@ fn print_usage(unknown: &str) {
     }
     eprintln!("usage: cargo xtask COMMAND");
     for command in COMMANDS {
-        eprintln!("  {:<28} {}", format!("{} {}", command.name, command.usage), command.about);
+        eprintln!("  {} {}\n      {}", command.name, command.usage, command.about);
     }
 }

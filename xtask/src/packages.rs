@@ -7,16 +7,18 @@ use crate::process::{self, Failure, Outcome};
 /// A Debian package and what needs it; add one line when a test needs another.
 const NEEDED: &[(&str, &str)] = &[
     ("busybox-static", "the root file system of test containers"),
-    ("mmdebstrap", "the VM's image"),
+    ("conmon", "what podman puts beside each container"),
+    ("containerd", "callers of the runtime"),
+    ("docker-registry", "a registry, for the distribution client"),
+    ("docker.io", "callers of the runtime"),
     ("e2fsprogs", "the VM's disks"),
     ("libcap2-bin", "capsh, getcap and setcap, what ours are compared with"),
+    ("mmdebstrap", "the VM's image"),
+    ("openssl", "certificates of that registry"),
+    ("podman", "callers of the runtime"),
     ("qemu-system-x86", "the VM"),
     ("strace", "tests that assert which system calls are made"),
     ("uidmap", "newuidmap and newgidmap"),
-    ("containerd", "callers of the runtime"),
-    ("docker.io", "callers of the runtime"),
-    ("podman", "callers of the runtime"),
-    ("conmon", "what podman puts beside each container"),
 ];
 
 /// Installs what is missing.
