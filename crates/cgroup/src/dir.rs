@@ -1,7 +1,7 @@
 //! A directory of a cgroup hierarchy, and its files.
 //!
-//! Everything is opened below a hierarchy's mount point with `RESOLVE_BENEATH`, without following links: a
-//! name of hostile origin cannot leave the hierarchy, whatever it holds.
+//! Everything is opened without following links, and names come from a [`GroupPath`], which has no `..`, or
+//! are resolved beneath a directory: what is of hostile origin cannot leave the hierarchy.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::Error;
+use crate::path::GroupPath;
 
 /// An open directory (`O_PATH`) of a hierarchy.
 #[derive(Debug)]
@@ -22,14 +23,25 @@ pub(crate) struct Dir {
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const INSIDE: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(NO_LINKS);
 
 impl Dir {
     /// Opens the mount point of a hierarchy.
     pub fn mount_point(path: &Path) -> Result<Self, Error> {
         let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
         Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Opens the group `path` of the hierarchy at `mount_point`.
+    pub fn group(mount_point: &Path, path: &GroupPath) -> Result<Self, Error> {
+        let whole = mount_point.join(path.as_str());
+        match rustix::fs::openat2(CWD, &whole, DIRECTORY, Mode::empty(), NO_LINKS) {
+            Ok(fd) => Ok(Self { fd, path: whole }),
+            // The way to the mount point may have links; the way from there may not.
+            Err(Errno::LOOP) => Self::mount_point(mount_point)?.open(path.as_str()),
+            Err(e) => Err(Error::io("open", &whole, e)),
+        }
     }
 
     /// Opens the directory at the relative path `below`; the empty path is this directory.

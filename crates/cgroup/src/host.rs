@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FsWord;
 
-use crate::dir::read_file;
+use crate::dir::{Dir, read_file};
 use crate::path::GroupPath;
 use crate::{Controller, Error};
 
@@ -104,7 +104,7 @@ impl Hierarchy {
     /// The caller's own group below this mount point. In a container without a cgroup namespace
     /// `/proc/self/cgroup` has the host's path while the mount shows a part of the tree.
     pub fn own(&self) -> Result<GroupPath, Error> {
-        if self.own.is_root() {
+        if self.own.is_root() || Dir::group(&self.mount_point, &self.own).is_ok() {
             return Ok(self.own.clone());
         }
         let root = Mounts::read()?.root_of(&self.mount_point);

@@ -1,7 +1,9 @@
 //! A group's directory in one hierarchy.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +37,7 @@ impl Made {
     /// Removes them again, the last one first. What cannot be removed has been taken over by somebody else.
     pub fn undo(self) {
         for (mount_point, path) in self.0.into_iter().rev() {
-            let parent = Dir::mount_point(&mount_point).and_then(|root| root.open(path.parent().as_str()));
+            let parent = Dir::group(&mount_point, &path.parent());
             let _ = parent.and_then(|parent| parent.remove(path.name()));
         }
     }
@@ -64,24 +66,28 @@ impl Node {
     }
 
     pub fn open(&self) -> Result<Dir, Error> {
-        Dir::mount_point(&self.mount_point)?.open(self.path.as_str())
+        Dir::group(&self.mount_point, &self.path)
+    }
+
+    /// v1's file to which a thread writes `0` to move itself here.
+    pub fn tasks(&self) -> Result<OwnedFd, Error> {
+        self.open()?.file("tasks", OFlags::WRONLY)
     }
 
     /// The directory above this one.
     pub fn open_parent(&self) -> Result<Dir, Error> {
-        Dir::mount_point(&self.mount_point)?.open(self.path.parent().as_str())
+        Dir::group(&self.mount_point, &self.path.parent())
     }
 
     /// Makes the directory and those above it.
     pub fn make(&self, made: &mut Made) -> Result<Dir, Error> {
-        let root = Dir::mount_point(&self.mount_point)?;
-        self.make_at(&root, &self.path, made)
+        self.make_at(&self.path, made)
     }
 
-    fn make_at(&self, root: &Dir, path: &GroupPath, made: &mut Made) -> Result<Dir, Error> {
+    fn make_at(&self, path: &GroupPath, made: &mut Made) -> Result<Dir, Error> {
         let above = path.parent();
-        let parent = match root.open(above.as_str()) {
-            Err(e) if e.errno() == Some(Errno::NOENT) => self.make_at(root, &above, made)?,
+        let parent = match Dir::group(&self.mount_point, &above) {
+            Err(e) if e.errno() == Some(Errno::NOENT) && !above.is_root() => self.make_at(&above, made)?,
             parent => parent?,
         };
         let created = parent.make(path.name())?;
@@ -90,7 +96,7 @@ impl Node {
         }
         let dir = parent.open(path.name())?;
         if self.has(Controller::Cpuset) {
-            inherit_cpuset(&dir, &parent, &self.mount_point)?;
+            inherit_cpuset(&dir, &parent, created, &self.mount_point)?;
         }
         Ok(dir)
     }
@@ -131,12 +137,12 @@ fn hand_down(dir: &Dir, names: &[String]) {
 }
 
 /// v1's cpuset starts without CPUs and memory nodes, and takes no process before it has some.
-fn inherit_cpuset(dir: &Dir, parent: &Dir, mount_point: &Path) -> Result<(), Error> {
+fn inherit_cpuset(dir: &Dir, parent: &Dir, new: bool, mount_point: &Path) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        if dir.read(file)?.trim().is_empty() {
+        if new || dir.read(file)?.trim().is_empty() {
             let mut value = parent.read(file)?;
             if value.trim().is_empty() && parent.path() != mount_point {
-                inherit_cpuset(parent, &parent.parent()?, mount_point)?;
+                inherit_cpuset(parent, &parent.parent()?, false, mount_point)?;
                 value = parent.read(file)?;
             }
             dir.write(file, value.trim())?;

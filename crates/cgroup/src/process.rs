@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
@@ -28,7 +27,7 @@ impl Group {
     /// period, milliseconds; a thread that moves only itself needs none (kernel 5.9, commit 9a3284fad42f).
     /// It must be the only thread of its process.
     pub fn join_files(&self) -> Result<Vec<OwnedFd>, Error> {
-        self.legacy.iter().map(|node| node.open()?.file("tasks", OFlags::WRONLY)).collect()
+        self.legacy.iter().map(Node::tasks).collect()
     }
 
     /// Moves process `pid` with all its threads here. A lack of permission is no error if rootless.
