@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Why a command of the front door failed, as one sentence for a person.
 #[derive(Debug)]
@@ -81,9 +82,14 @@ pub fn cargo() -> Command {
     command
 }
 
-/// The root of the workspace.
+/// The root of the workspace: the one that cargo was called in, wherever this program was compiled.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let manifest_dir =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&manifest_dir).parent().expect("xtask lies in the workspace").to_owned()
+    })
 }
 
 /// Where cargo builds to.
