@@ -35,7 +35,7 @@ const PROXY_ANSWER_LIMIT: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name has no address.
-    #[error("resolve {host}: {source}")]
+    #[error("cannot resolve {host}")]
     Resolve {
         /// The name.
         host: String,
@@ -43,7 +43,7 @@ pub enum ConnectError {
         source: ResolveError,
     },
     /// No address of the host takes connections.
-    #[error("connect to {address}: {source}")]
+    #[error("cannot connect to {address}")]
     Tcp {
         /// The last address tried.
         address: SocketAddr,
@@ -59,7 +59,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The handshake failed.
-    #[error("TLS with {host}: {source}")]
+    #[error("no TLS with {host}")]
     Tls {
         /// The server.
         host: String,

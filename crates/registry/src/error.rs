@@ -107,7 +107,7 @@ pub enum Error {
         limit: usize,
     },
     /// A manifest is refused.
-    #[error("{what}: {source}")]
+    #[error("{what} is refused")]
     Document {
         /// The reference.
         what: String,
@@ -123,7 +123,7 @@ pub enum Error {
         reason: String,
     },
     /// A file to upload can't be read.
-    #[error("read {what}: {source}")]
+    #[error("cannot read {what}")]
     Source {
         /// The blob.
         what: String,
@@ -156,6 +156,12 @@ fn reasons(errors: &[ApiError]) -> String {
         let message = if error.message.is_empty() { &error.code } else { &error.message };
         text + ": " + message
     })
+}
+
+/// An error with all its causes, for where one sentence has to hold it.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 impl Error {

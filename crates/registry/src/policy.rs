@@ -75,7 +75,7 @@ enum Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The policy can't be read.
-    #[error("read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,

@@ -14,6 +14,7 @@ use crate::auth::Credentials;
 use crate::body::Payload;
 use crate::config::{Config, Endpoint};
 use crate::download::Download;
+use crate::error::with_causes;
 use crate::retry::Patience;
 use crate::session::{Request, Session, SharedSession};
 use crate::upload::{Upload, Uploaded};
@@ -361,7 +362,7 @@ impl Repository {
                     if !error.is_not_found() {
                         self.mark_failed(at);
                     }
-                    mirrors.extend(last.replace(error).map(|error| error.to_string()));
+                    mirrors.extend(last.replace(error).map(|error| with_causes(&error)));
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oci::image::{Descriptor, Digest, media_type};
 use registry::{Config, Error, Patience, Purpose, Repository};
-use support::{block_on, download, image_manifest, impatient, open, repository_of};
+use support::{block_on, download, image_manifest, impatient, open, repository_of, told};
 use testkit::{Ending, HttpResponse, HttpServer};
 
 fn blob(content: &[u8]) -> Descriptor {
@@ -58,7 +58,8 @@ fn schema_1_and_strange_types_are_refused_by_name() {
         let server = HttpServer::start(move |_| HttpResponse::new(200, body).header("content-type", kind));
         let error = block_on(repository_of(&server).manifest_by_tag("1")).unwrap_err();
         assert!(matches!(error, Error::Document { .. }), "{error}");
-        assert!(error.to_string().contains(word), "{error}");
+        let told = told(&error);
+        assert!(told.contains(word), "{told}");
     }
 }
 

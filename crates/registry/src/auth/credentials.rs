@@ -45,7 +45,7 @@ impl std::fmt::Debug for Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A file can't be read or written.
-    #[error("{operation} {path}: {source}")]
+    #[error("cannot {operation} {path}")]
     File {
         /// "read" or "write".
         operation: &'static str,

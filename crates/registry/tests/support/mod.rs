@@ -62,3 +62,9 @@ pub fn image_manifest() -> String {
     })
     .to_string()
 }
+
+/// An error with all its causes, as the command line prints it.
+pub fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
