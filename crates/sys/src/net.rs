@@ -1,7 +1,7 @@
-//! The few things of a network namespace that a runtime sets without netlink.
+//! The few things of network namespaces and netlink sockets that rustix lacks.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -21,4 +21,27 @@ pub fn loopback_up() -> io::Result<()> {
         request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
         check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request).into()).map(drop)
     }
+}
+
+/// Has the kernel give its reasons in words when it refuses a request of this netlink socket, and leave the request
+/// itself out of the answer.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn extended_acknowledgement(socket: impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        // SAFETY: the value is one int, valid for the call.
+        let answer = unsafe {
+            libc::setsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            )
+        };
+        check(answer.into())?;
+    }
+    Ok(())
 }

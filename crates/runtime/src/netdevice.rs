@@ -1,0 +1,246 @@
+//! `linux.netDevices`: network devices of the host that move into the container (config-linux.md, *Network Devices*).
+//!
+//! ```text
+//! parent   read_all    ifindex and addresses of each; changes nothing
+//!          send        into the container's network namespace, under a name that nobody else uses
+//! init     settle      the name that was asked for, addresses, up
+//! parent   take_back   where the rest of the create failed: home again, as it was
+//! ```
+//! A device goes under the passing name `berth-INDEX`, since the kernel renames after it has moved: a name taken in
+//! there would leave the device moved and the request failed. So nothing that carries the passing name is anybody
+//! else's, and taking back never takes a device that was in there before.
+//!
+//! When a container ends, nothing is moved (the specification forbids it): with its network namespace the kernel ends
+//! virtual devices and lets physical ones fall back to the initial namespace. The same happens where the runtime is
+//! killed half-way. Only a create that fails in order takes its devices back, for a veth would be lost with it.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use oci::spec::NetDevice;
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::failure::{Failure, Result};
+use crate::netlink::{Netlink, Refusal, Request, attributes, own_namespace};
+
+/// sizeof(struct ifinfomsg), sizeof(struct ifaddrmsg).
+const LINK_HEADER: usize = 16;
+const ADDRESS_HEADER: usize = 8;
+
+/// Flags of an address that describe its state and not its configuration (if_addr.h).
+const STATE_FLAGS: u32 =
+    libc::IFA_F_PERMANENT | libc::IFA_F_TEMPORARY | libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
+/// Metric of an address's route (if_addr.h).
+const IFA_RT_PRIORITY: u16 = 9;
+const IFA_FLAGS: u16 = 8;
+
+/// A device on its way into the container.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    /// Its name on the host.
+    host_name: String,
+    /// Its name in the container; with `%d` the kernel puts in the first number that is free.
+    name: String,
+    /// Its index on the host.
+    index: u32,
+    was_up: bool,
+    /// Its hardware address, by which it is known where the kernel chose its name.
+    hardware: Vec<u8>,
+    addresses: Vec<Address>,
+}
+
+/// A permanent address of global scope, with the attributes that are set anew as they were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    family: u8,
+    prefix: u8,
+    attributes: Vec<(u16, Vec<u8>)>,
+}
+
+/// Whether a name can be a device's (dev_valid_name in net/core/dev.c).
+pub(crate) fn valid_name(name: &str) -> bool {
+    let bad = |c: char| c == '/' || c == ':' || c == '\0' || c.is_ascii_whitespace() || c == '\x0b';
+    !name.is_empty() && name.len() < libc::IFNAMSIZ && name != "." && name != ".." && !name.contains(bad)
+}
+
+impl Moved {
+    /// Reads what must survive the move, in the caller's network namespace.
+    ///
+    /// # Errors
+    /// Where there is no such device.
+    pub fn read_all(devices: &BTreeMap<String, NetDevice>) -> Result<Vec<Self>> {
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let netlink = Netlink::open()?;
+        let all = Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER]);
+        let all = netlink.list(&all).map_err(|refusal| refusal.of("list", "addresses of network devices"))?;
+        let read = |(host_name, device): (&String, &NetDevice)| {
+            let link =
+                find(&netlink, host_name).map_err(|refusal| refusal.of("find network device", host_name))?;
+            Ok(Self {
+                host_name: host_name.clone(),
+                name: if device.name.is_empty() { host_name } else { &device.name }.clone(),
+                index: link.index,
+                was_up: link.up,
+                addresses: all.iter().filter_map(|body| Address::parse(body, link.index)).collect(),
+                hardware: link.hardware,
+            })
+        };
+        devices.iter().map(read).collect()
+    }
+
+    /// Moves the device into the network namespace of a process. That namespace must be another than the caller's,
+    /// so where the process joins one later, [`send_into`](Self::send_into) is the way.
+    pub fn send(&self, pid: Pid) -> Result<()> {
+        let pid = pid.as_raw_nonzero().get();
+        self.hand_over(libc::IFLA_NET_NS_PID, pid)
+    }
+
+    /// Moves the device into a network namespace.
+    pub fn send_into(&self, namespace: BorrowedFd<'_>) -> Result<()> {
+        self.hand_over(libc::IFLA_NET_NS_FD, namespace.as_raw_fd())
+    }
+
+    fn hand_over(&self, by: u16, namespace: i32) -> Result<()> {
+        relocate(&Netlink::open()?, self.index, by, namespace, &self.passing_name())
+            .map_err(|refusal| refusal.of("move network device", &self.host_name))
+    }
+
+    /// Gives the device its name in the container, its addresses, and sets it up; called in there.
+    pub fn settle(&self) -> Result<()> {
+        let netlink = Netlink::open()?;
+        let link = find(&netlink, &self.passing_name())
+            .map_err(|refusal| refusal.of("find moved network device", &self.host_name))?;
+        rename(&netlink, link.index, &self.name).map_err(|refusal| match refusal.errno {
+            Errno::EXIST => Failure::new("rename network device", &self.host_name, Errno::EXIST)
+                .hint(format!("the container's network namespace has a {:?} already", self.name)),
+            _ => refusal.of("rename network device", &self.host_name),
+        })?;
+        self.configure(&netlink, link.index, true)
+    }
+
+    /// Brings the device home from the namespace it was sent into, and makes it what it was. A device that never left
+    /// is left alone.
+    pub fn take_back(&self, namespace: BorrowedFd<'_>) -> Result<()> {
+        let failed = |refusal: Refusal| refusal.of("take back network device", &self.host_name);
+        let (home, there) = (Netlink::open()?, Netlink::open_in(namespace)?);
+        if find(&home, &self.host_name).is_ok_and(|link| link.index == self.index) {
+            return Ok(());
+        }
+        let own = own_namespace()?;
+        let away = self.find_away(&there).map_err(failed)?;
+        relocate(&there, away, libc::IFLA_NET_NS_FD, own.as_raw_fd(), &self.host_name).map_err(failed)?;
+        let link = find(&home, &self.host_name).map_err(failed)?;
+        self.configure(&home, link.index, self.was_up)
+    }
+
+    /// Under the passing name, or settled: then the name that was asked for is the device's own.
+    fn find_away(&self, there: &Netlink) -> Result<u32, Refusal> {
+        if let Ok(link) = find(there, &self.passing_name()) {
+            return Ok(link.index);
+        }
+        if !self.name.contains('%') {
+            return find(there, &self.name).map(|link| link.index);
+        }
+        let all = there.list(&Request::new(libc::RTM_GETLINK, &link_header(0, 0, 0)))?;
+        let mut links = all.iter().filter_map(|body| Link::parse(body));
+        let link = links.find(|link| link.hardware == self.hardware).ok_or(Errno::NODEV)?;
+        Ok(link.index)
+    }
+
+    /// Moving and renaming took the addresses away and set the device down.
+    fn configure(&self, netlink: &Netlink, index: u32, up: bool) -> Result<()> {
+        for address in &self.addresses {
+            netlink
+                .act(&address.request(index))
+                .map_err(|refusal| refusal.of("add address to network device", &self.name))?;
+        }
+        let flag = if up { libc::IFF_UP as u32 } else { 0 };
+        netlink
+            .act(&Request::new(libc::RTM_NEWLINK, &link_header(index, flag, libc::IFF_UP as u32)))
+            .map_err(|refusal| refusal.of("set up network device", &self.name))
+    }
+
+    fn passing_name(&self) -> String {
+        format!("berth-{}", self.index)
+    }
+}
+
+impl Address {
+    /// struct ifaddrmsg (family, prefix length, flags, scope, index) and its attributes; `None` for what does not
+    /// move along: other devices' addresses, those with a lifetime, those of the link.
+    fn parse(body: &[u8], of: u32) -> Option<Self> {
+        let &[family, prefix, flags, scope, ref index @ ..] = body.first_chunk::<ADDRESS_HEADER>()?;
+        let mut flags = u32::from(flags);
+        let mut kept = Vec::new();
+        for (kind, value) in attributes(body, ADDRESS_HEADER) {
+            match kind {
+                IFA_FLAGS => flags = u32::from_ne_bytes(value.try_into().ok()?),
+                libc::IFA_LOCAL | libc::IFA_ADDRESS | libc::IFA_BROADCAST | IFA_RT_PRIORITY => {
+                    kept.push((kind, value.to_vec()));
+                }
+                _ => {}
+            }
+        }
+        let moves = u32::from_ne_bytes(*index) == of
+            && scope == libc::RT_SCOPE_UNIVERSE
+            && flags & libc::IFA_F_PERMANENT != 0;
+        kept.push((IFA_FLAGS, (flags & !STATE_FLAGS).to_ne_bytes().to_vec()));
+        moves.then_some(Self { family, prefix, attributes: kept })
+    }
+
+    fn request(&self, index: u32) -> Request {
+        let [a, b, c, d] = index.to_ne_bytes();
+        let header = [self.family, self.prefix, 0, libc::RT_SCOPE_UNIVERSE, a, b, c, d];
+        let request = Request::new(libc::RTM_NEWADDR, &header);
+        self.attributes.iter().fold(request, |request, (kind, value)| request.attribute(*kind, value))
+    }
+}
+
+/// struct ifinfomsg: family, padding, type, index, flags, which flags to change.
+fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEADER] {
+    let mut header = [0; LINK_HEADER];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..].copy_from_slice(&change.to_ne_bytes());
+    header
+}
+
+/// What of a device is of interest here.
+struct Link {
+    index: u32,
+    up: bool,
+    hardware: Vec<u8>,
+}
+
+impl Link {
+    fn parse(body: &[u8]) -> Option<Self> {
+        let header = body.first_chunk::<LINK_HEADER>()?;
+        let number = |at: usize| Some(u32::from_ne_bytes(*header.get(at..)?.first_chunk()?));
+        let hardware = attributes(body, LINK_HEADER).find(|(kind, _)| *kind == libc::IFLA_ADDRESS);
+        Some(Self {
+            index: number(4)?,
+            up: number(8)? & libc::IFF_UP as u32 != 0,
+            hardware: hardware.map(|(_, address)| address.to_vec()).unwrap_or_default(),
+        })
+    }
+}
+
+/// The device of that name.
+fn find(netlink: &Netlink, name: &str) -> Result<Link, Refusal> {
+    let request = Request::new(libc::RTM_GETLINK, &link_header(0, 0, 0)).text(libc::IFLA_IFNAME, name);
+    Link::parse(&netlink.get(&request)?).ok_or_else(|| Errno::PROTO.into())
+}
+
+fn rename(netlink: &Netlink, index: u32, name: &str) -> Result<(), Refusal> {
+    let request = Request::new(libc::RTM_NEWLINK, &link_header(index, 0, 0));
+    netlink.act(&request.text(libc::IFLA_IFNAME, name))
+}
+
+/// Moves and renames in one request: in between, a program that watches for devices would see the old name.
+fn relocate(netlink: &Netlink, index: u32, by: u16, namespace: i32, name: &str) -> Result<(), Refusal> {
+    let request = Request::new(libc::RTM_NEWLINK, &link_header(index, 0, 0));
+    netlink.act(&request.attribute(by, &namespace.to_ne_bytes()).text(libc::IFLA_IFNAME, name))
+}
