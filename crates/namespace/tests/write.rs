@@ -9,6 +9,7 @@ use namespace::{
     write_map, write_map_with_helper, write_time_offsets,
 };
 use rustix::process::Pid;
+use sys::process::NamespaceFlags;
 
 /// A process that sleeps in namespaces of its own; killed when dropped.
 struct Sleeper(Child);
@@ -117,7 +118,7 @@ fn a_time_namespace_gets_its_offsets() {
     drop(sleeper);
 
     std::thread::spawn(move || {
-        sys::nsfs::unshare_namespaces(Kind::Time.clone_flag()).unwrap();
+        sys::process::unshare(NamespaceFlags::TIME).unwrap();
         let thread = rustix::thread::gettid();
         write_time_offsets(thread, &offsets).unwrap();
         let text = fs::read_to_string(format!("/proc/{thread}/timens_offsets")).unwrap();
@@ -134,10 +135,4 @@ fn a_child_namespace_knows_its_parent_and_owner() {
     let own = NamespaceFile::of_self(Kind::User).unwrap();
     assert_eq!(file.parent().unwrap().unwrap().id().unwrap(), own.id().unwrap());
     assert_eq!(file.owner_uid().unwrap(), rustix::process::getuid().as_raw());
-}
-
-#[test]
-fn other_flags_than_namespaces_are_not_unshared() {
-    let clone_files = 0x400;
-    assert_eq!(sys::nsfs::unshare_namespaces(clone_files).unwrap_err().raw_os_error(), Some(22));
 }

@@ -44,25 +44,3 @@ fn related(file: impl AsFd, request: libc::Ioctl) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor (with O_CLOEXEC) and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
-
-/// Every `CLONE_NEW*` flag.
-const NAMESPACE_FLAGS: libc::c_int = libc::CLONE_NEWNS
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWCGROUP
-    | CLONE_NEWTIME;
-const CLONE_NEWTIME: libc::c_int = 0x80;
-
-/// Moves the calling thread into new namespaces; `flags` that are not `CLONE_NEW*` give `EINVAL`.
-pub fn unshare_namespaces(flags: u32) -> io::Result<()> {
-    let flags = flags.cast_signed();
-    if flags & !NAMESPACE_FLAGS != 0 {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: unshare is unsafe for CLONE_FILES, which would give this thread its own file descriptors while
-    // others rely on sharing them; only namespaces are left here.
-    if unsafe { libc::unshare(flags) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}

@@ -1,0 +1,72 @@
+//! `berth ns|userns|caps|cgroup|mounts|netns|seccomp|explain`: the toolbox, which needs no engine.
+
+mod getopt;
+mod ns;
+mod output;
+mod signals;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use toolbox::launch::{Ending, ExecError};
+
+#[derive(Parser)]
+#[command(name = "berth", about = "Shows and changes what containers are made of")]
+struct Arguments {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Namespaces: list, compare, enter and make them
+    #[command(subcommand)]
+    Ns(ns::Command),
+}
+
+/// What a tool answers: the exit status, or an error to print.
+type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// Runs a tool; `arguments` are those of the program, with its name first.
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let mut command = Arguments::command();
+    command.build();
+    let arguments = getopt::attach_optional_values(&command, arguments);
+    let parsed =
+        command.try_get_matches_from(arguments).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let outcome = match parsed {
+        Ok(Arguments { tool: Tool::Ns(command) }) => command.run(),
+        Err(error) => error.exit(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("berth: {error}");
+        ExitCode::from(exit_status(error.as_ref()))
+    })
+}
+
+/// 126 and 127 tell that a program could not be run, as in shells; everything else is 1.
+fn exit_status(error: &(dyn Error + 'static)) -> u8 {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(exec) = error.downcast_ref::<ExecError>() {
+            return exec.exit_status();
+        }
+        cause = error.source();
+    }
+    1
+}
+
+/// Ends as a program that was waited for ended: with its status, or by the same signal.
+fn end_like(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Exited(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
+        Ending::Killed(signal) => {
+            if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+            }
+            ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Standard output.
+
+use std::io::{self, Write};
+
+/// Prints text. A reader that has gone away, as in `| head`, is no error.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Prints a value as indented JSON.
+pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}

@@ -1,0 +1,171 @@
+//! Which container a process belongs to, and the first process of a container by its name.
+//!
+//! OCI runtimes keep a directory a container, named by its id, with a JSON file that has the process id. Engines
+//! put the id into the name of the container's cgroup. Neither needs the engine itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Pid;
+
+use crate::process;
+
+/// Where runtimes that are run by root keep their state.
+const STATE_ROOTS: &[&str] = &[
+    "/run/berth/oci",
+    "/run/runc",
+    "/run/crun",
+    "/run/youki",
+    "/run/docker/runtime-runc/moby",
+    "/run/containerd/runc/default",
+    "/run/containerd/runc/k8s.io",
+    "/run/containerd/runc/moby",
+];
+
+/// The same below $XDG_RUNTIME_DIR for ordinary users.
+const USER_STATE_ROOTS: &[&str] = &["berth/oci", "runc", "crun", "youki"];
+
+/// The state file of runc, youki and berth; that of crun.
+const STATE_FILES: &[&str] = &["state.json", "status"];
+
+/// The containers of this host as far as the caller may see them.
+#[derive(Debug, Clone, Default)]
+pub struct Containers {
+    by_name: BTreeMap<String, Pid>,
+}
+
+/// Why a text means no process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum TargetError {
+    #[error("\"{}\" is neither a process id nor a container", .0.escape_debug())]
+    Unknown(String),
+    #[error("\"{}\" could be any of the containers {}", prefix.escape_debug(), names.join(", "))]
+    Ambiguous { prefix: String, names: Vec<String> },
+}
+
+impl Containers {
+    /// Reads the state directories of the known runtimes, and those in `more`.
+    pub fn read(more: &[PathBuf]) -> Self {
+        let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let user_roots = of_user.iter().flat_map(|base| USER_STATE_ROOTS.iter().map(|root| base.join(root)));
+        let roots = STATE_ROOTS.iter().map(PathBuf::from).chain(user_roots).chain(more.iter().cloned());
+        Self { by_name: roots.flat_map(|root| containers_in(&root)).collect() }
+    }
+
+    /// The process that `target` means: an id, a container's name, or the beginning of just one name.
+    pub fn resolve(&self, target: &str) -> Result<Pid, TargetError> {
+        if let Some(pid) = target.parse().ok().filter(|&pid| pid > 0).and_then(Pid::from_raw) {
+            return Ok(pid);
+        }
+        if let Some(&pid) = self.by_name.get(target) {
+            return Ok(pid);
+        }
+        let starts = |(name, _): &(&String, &Pid)| !target.is_empty() && name.starts_with(target);
+        let matches: Vec<_> = self.by_name.iter().filter(starts).collect();
+        match matches[..] {
+            [(_, &pid)] => Ok(pid),
+            [] => Err(TargetError::Unknown(target.to_owned())),
+            _ => Err(TargetError::Ambiguous {
+                prefix: target.to_owned(),
+                names: matches.into_iter().map(|(name, _)| name.clone()).collect(),
+            }),
+        }
+    }
+
+    /// The container that a process belongs to: the one it is the first process of, or the one that its cgroup
+    /// is named after.
+    pub fn of_process(&self, pid: Pid) -> Option<String> {
+        let first = self.by_name.iter().find(|&(_, &first)| first == pid).map(|(name, _)| name.clone());
+        first.or_else(|| {
+            let text = process::read_file(pid, "cgroup").ok()?;
+            String::from_utf8_lossy(&text).lines().find_map(|line| self.of_cgroup(line))
+        })
+    }
+
+    /// Finds the container in a line of /proc/PID/cgroup.
+    fn of_cgroup(&self, line: &str) -> Option<String> {
+        line.rsplit('/').find_map(|component| {
+            let unit = component.strip_suffix(".scope").unwrap_or(component);
+            let id = unit.rsplit(['-', ':']).next()?;
+            let is_digest = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if let Some((name, _)) = self.by_name.get_key_value(id) {
+                return Some(name.clone());
+            }
+            is_digest.then(|| id[..12].to_owned())
+        })
+    }
+}
+
+fn containers_in(root: &Path) -> Vec<(String, Pid)> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let container = |directory: PathBuf| {
+        let name = directory.file_name()?.to_str()?.to_owned();
+        let text = STATE_FILES.iter().find_map(|file| std::fs::read(directory.join(file)).ok())?;
+        let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        let pid = ["init_process_pid", "pid"].iter().find_map(|key| state.get(key)?.as_i64())?;
+        Some((name, Pid::from_raw(i32::try_from(pid).ok().filter(|&pid| pid > 0)?)?))
+    };
+    entries.flatten().filter_map(|entry| container(entry.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn containers() -> Containers {
+        let pid = |number| Pid::from_raw(number).unwrap();
+        let names = [("web-1", 11), ("web-2", 12), ("db", 13)];
+        Containers {
+            by_name: names.into_iter().map(|(name, number)| (name.to_owned(), pid(number))).collect(),
+        }
+    }
+
+    #[test]
+    fn targets_are_ids_names_and_beginnings() {
+        assert_eq!(containers().resolve("42"), Ok(Pid::from_raw(42).unwrap()));
+        assert_eq!(containers().resolve("db").unwrap().as_raw_pid(), 13);
+        assert_eq!(containers().resolve("d").unwrap().as_raw_pid(), 13);
+        let ambiguous = containers().resolve("web").unwrap_err().to_string();
+        assert_eq!(ambiguous, "\"web\" could be any of the containers web-1, web-2");
+        for unknown in ["", "0", "-1", "cache"] {
+            assert_eq!(containers().resolve(unknown), Err(TargetError::Unknown(unknown.to_owned())));
+        }
+    }
+
+    #[test]
+    fn cgroups_name_the_containers_of_every_engine() {
+        let id = "0123456789abcdef".repeat(4);
+        let lines = [
+            format!("0::/system.slice/docker-{id}.scope"),
+            format!("12:pids:/docker/{id}"),
+            format!("0::/machine.slice/libpod-{id}.scope/container"),
+            format!("0::/kubepods.slice/kubepods-besteffort.slice/cri-containerd-{id}.scope"),
+        ];
+        for line in lines {
+            assert_eq!(containers().of_cgroup(&line).as_deref(), Some("0123456789ab"), "{line}");
+        }
+        assert_eq!(containers().of_cgroup("0::/system.slice/runc-db.scope").as_deref(), Some("db"));
+        assert_eq!(containers().of_cgroup("0::/user.slice/user-0.slice"), None);
+    }
+
+    #[test]
+    fn state_files_of_all_runtimes_are_read_and_broken_ones_skipped() {
+        let root = std::env::temp_dir().join(format!("toolbox-containers-{}", std::process::id()));
+        let files = [
+            ("runc/state.json", r#"{"init_process_pid": 7}"#),
+            ("crun/status", r#"{"pid": 8}"#),
+            ("stopped/state.json", r#"{"pid": 0}"#),
+            ("broken/state.json", "{"),
+        ];
+        for (file, text) in files {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), text).unwrap();
+        }
+        let mut found = containers_in(&root);
+        found.sort_by_key(|(_, pid)| pid.as_raw_pid());
+        std::fs::remove_dir_all(&root).unwrap();
+        let names: Vec<_> = found.iter().map(|(name, pid)| (name.as_str(), pid.as_raw_pid())).collect();
+        assert_eq!(names, [("runc", 7), ("crun", 8)]);
+    }
+}

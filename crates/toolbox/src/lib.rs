@@ -1,0 +1,16 @@
+//! The toolbox: shows and changes what containers are made of, of any process, container or not.
+
+pub mod accounts;
+pub mod cgroups;
+pub mod containers;
+pub mod credentials;
+pub mod launch;
+pub mod mountinfo;
+pub mod ns;
+pub mod process;
+
+mod printable;
+mod table;
+
+pub use printable::printable;
+pub use table::{Align, Table};
