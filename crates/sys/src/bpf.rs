@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::check;
 
@@ -130,8 +130,8 @@ unsafe fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long>
     check(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) })
 }
 
-fn number(fd: impl AsFd) -> u32 {
-    fd.as_fd().as_raw_fd().cast_unsigned()
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
 }
 
 fn owned(fd: libc::c_long) -> OwnedFd {
@@ -168,11 +168,11 @@ pub fn attach_device_filter(
     replaced: Option<&OwnedFd>,
 ) -> io::Result<()> {
     let mut attr = Attach {
-        target_fd: number(group),
-        attach_bpf_fd: number(program),
+        target_fd: number(group.as_fd()),
+        attach_bpf_fd: number(program.as_fd()),
         attach_type: BPF_CGROUP_DEVICE,
         attach_flags: BPF_F_ALLOW_MULTI | replaced.map_or(0, |_| BPF_F_REPLACE),
-        replace_bpf_fd: replaced.map_or(0, number),
+        replace_bpf_fd: replaced.map_or(0, |fd| number(fd.as_fd())),
     };
     // SAFETY: no pointers.
     unsafe { bpf(BPF_PROG_ATTACH, &mut attr) }.map(drop)
@@ -181,8 +181,8 @@ pub fn attach_device_filter(
 /// Detaches a device filter from a group of v2.
 pub fn detach_device_filter(group: impl AsFd, program: impl AsFd) -> io::Result<()> {
     let mut attr = Attach {
-        target_fd: number(group),
-        attach_bpf_fd: number(program),
+        target_fd: number(group.as_fd()),
+        attach_bpf_fd: number(program.as_fd()),
         attach_type: BPF_CGROUP_DEVICE,
         attach_flags: 0,
         replace_bpf_fd: 0,
@@ -196,7 +196,7 @@ pub fn device_filters(group: impl AsFd) -> io::Result<Vec<u32>> {
     // The kernel attaches at most 64 programs of one type.
     let mut ids = vec![0u32; 64];
     let mut attr = Query {
-        target_fd: number(group),
+        target_fd: number(group.as_fd()),
         attach_type: BPF_CGROUP_DEVICE,
         query_flags: 0,
         attach_flags: 0,
