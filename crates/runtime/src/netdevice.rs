@@ -45,7 +45,7 @@ pub(crate) struct Moved {
     /// Its index on the host.
     index: u32,
     was_up: bool,
-    /// Its hardware address, by which it is known where the kernel chose its name.
+    /// Its hardware address, by which it is known where its name and index may be others by now.
     hardware: Vec<u8>,
     addresses: Vec<Address>,
 }
@@ -126,7 +126,7 @@ impl Moved {
     pub fn take_back(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let failed = |refusal: Refusal| refusal.of("take back network device", &self.host_name);
         let (home, there) = (Netlink::open()?, Netlink::open_in(namespace)?);
-        if find(&home, &self.host_name).is_ok_and(|link| link.index == self.index) {
+        if find(&home, &self.host_name).is_ok_and(|link| link.hardware == self.hardware) {
             return Ok(());
         }
         let own = own_namespace()?;
@@ -243,4 +243,169 @@ fn rename(netlink: &Netlink, index: u32, name: &str) -> Result<(), Refusal> {
 fn relocate(netlink: &Netlink, index: u32, by: u16, namespace: i32, name: &str) -> Result<(), Refusal> {
     let request = Request::new(libc::RTM_NEWLINK, &link_header(index, 0, 0));
     netlink.act(&request.attribute(by, &namespace.to_ne_bytes()).text(libc::IFLA_IFNAME, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::process::{Child, Command, Stdio};
+
+    use sys::process::NamespaceFlags;
+
+    use super::*;
+
+    /// Runs in a thread with a network namespace of its own, that of the host as far as the test goes.
+    fn on_a_host(test: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::spawn(|| {
+            sys::process::unshare(NamespaceFlags::NET).unwrap();
+            test();
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// A process with a network namespace of its own; both end with it.
+    struct Container(Child, OwnedFd);
+
+    impl Container {
+        fn new() -> Self {
+            // The shell says when it is in there, then waits for the end of its stdin.
+            let mut command = Command::new("unshare");
+            command
+                .args(["--net", "sh", "-c", "echo; exec cat"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            std::io::Read::read_exact(&mut child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+            let path = format!("/proc/{}/ns/net", child.id());
+            let namespace =
+                rustix::fs::open(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+            Self(child, namespace)
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_child(&self.0)
+        }
+
+        /// What init does.
+        fn inside<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+            std::thread::scope(|scope| {
+                let visit = scope.spawn(|| {
+                    sys::process::setns(self.1.as_fd(), NamespaceFlags::NET).unwrap();
+                    what()
+                });
+                visit.join().unwrap()
+            })
+        }
+    }
+
+    impl Drop for Container {
+        fn drop(&mut self) {
+            drop(self.0.stdin.take());
+            self.0.wait().unwrap();
+        }
+    }
+
+    fn ip(args: &str) -> String {
+        let output = Command::new("ip").args(args.split(' ')).output().unwrap();
+        assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn devices(list: &[(&str, &str)]) -> BTreeMap<String, NetDevice> {
+        list.iter().map(|(host, name)| ((*host).into(), NetDevice { name: (*name).into() })).collect()
+    }
+
+    fn one(host: &str, name: &str) -> Moved {
+        Moved::read_all(&devices(&[(host, name)])).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_device_arrives_with_its_permanent_addresses_and_up() {
+        on_a_host(|| {
+            ip("link add veth0 mtu 1400 type veth peer name veth1");
+            ip("addr add 10.1.0.2/16 broadcast 10.1.255.255 dev veth0");
+            ip("addr add 10.1.0.3 peer 10.2.0.1 metric 77 dev veth0");
+            ip("addr add 10.9.0.9/24 valid_lft 1000 preferred_lft 1000 dev veth0");
+            ip("addr add fd00::5/64 nodad dev veth0");
+            ip("link set veth0 up");
+            let device = one("veth0", "eth5");
+            let container = Container::new();
+            device.send(container.pid()).unwrap();
+            container.inside(|| device.settle()).unwrap();
+            let addresses = container.inside(|| ip("-o addr show dev eth5"));
+            for expected in
+                ["10.1.0.2/16 brd 10.1.255.255", "10.1.0.3 peer 10.2.0.1/32", "metric 77", "fd00::5/64"]
+            {
+                assert!(addresses.contains(expected), "{expected}: {addresses}");
+            }
+            assert!(!addresses.contains("10.9.0.9"), "an address with a lifetime moved along: {addresses}");
+            let link = container.inside(|| ip("link show dev eth5"));
+            assert!(link.contains("mtu 1400") && link.contains(",UP"), "{link}");
+        });
+    }
+
+    #[test]
+    fn the_kernel_completes_a_template() {
+        on_a_host(|| {
+            ip("link add va type veth peer name vb");
+            let container = Container::new();
+            let moved = Moved::read_all(&devices(&[("va", "net%d"), ("vb", "net%d")])).unwrap();
+            for device in &moved {
+                device.send_into(container.1.as_fd()).unwrap();
+            }
+            container.inside(|| moved.iter().try_for_each(Moved::settle)).unwrap();
+            container.inside(|| ip("link show dev net0") + &ip("link show dev net1"));
+            moved.iter().for_each(|device| device.take_back(container.1.as_fd()).unwrap());
+            assert!(ip("link show").contains("va@vb"));
+        });
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_an_error_and_everything_comes_home() {
+        on_a_host(|| {
+            ip("link add va type veth peer name vb");
+            ip("addr add 10.1.0.2/16 dev va");
+            ip("link set va up");
+            let container = Container::new();
+            container.inside(|| ip("link add eth0 type veth peer name other"));
+            let before = container.inside(|| ip("-o link show dev eth0"));
+            let moved = Moved::read_all(&devices(&[("va", "eth0"), ("vb", "")])).unwrap();
+            moved.iter().for_each(|device| device.send(container.pid()).unwrap());
+            let failure = container.inside(|| moved[0].settle()).unwrap_err();
+            assert!(failure.is(Errno::EXIST) && failure.to_string().contains("\"eth0\""), "{failure}");
+            container.inside(|| moved[1].settle()).unwrap();
+            // Twice: what is home already stays as it is.
+            for device in moved.iter().chain(&moved) {
+                device.take_back(container.1.as_fd()).unwrap();
+            }
+            let (a, b) = (ip("addr show dev va"), ip("link show dev vb"));
+            assert!(a.contains("10.1.0.2/16") && a.contains(",UP") && !b.contains(",UP"), "{a}{b}");
+            assert_eq!(container.inside(|| ip("-o link show dev eth0")), before);
+        });
+    }
+
+    #[test]
+    fn the_kernels_words_are_told() {
+        on_a_host(|| {
+            let failure = Moved::read_all(&devices(&[("absent", "")])).unwrap_err();
+            assert!(failure.is(Errno::NODEV) && failure.to_string().contains("absent"), "{failure}");
+            let container = Container::new();
+            let failure = one("lo", "").send(container.pid()).unwrap_err();
+            // The words are newer than the refusal: Linux 6.11.
+            assert!(failure.is(Errno::INVAL), "{failure}");
+            assert!(failure.to_string().contains("immutable"), "{failure}");
+        });
+    }
+
+    #[test]
+    fn names_are_those_of_the_kernel() {
+        for name in ["eth0", "net%d", "a.1-b_c", "fifteen-letters"] {
+            assert!(valid_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "a:1", "a\tb", "a\0", "sixteen-letters-"] {
+            assert!(!valid_name(name), "{name:?}");
+        }
+    }
 }
