@@ -118,10 +118,14 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if !self.named {
-            use std::os::unix::ffi::OsStrExt;
-            // What this leaves, the next collection removes.
-            let _ = tree::remove(CWD, self.path.as_os_str().as_bytes());
+        if self.named {
+            return;
+        }
+        use std::os::unix::ffi::OsStrExt;
+        let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else { return };
+        // What this leaves, the next collection removes.
+        if let Ok(parent) = tree::open_root(parent) {
+            let _ = tree::remove(parent.as_fd(), name.as_bytes());
         }
     }
 }

@@ -170,16 +170,23 @@ impl Snapshots {
     ) -> Result<()> {
         let mut at = 0;
         while at < outcomes.len() {
-            let gone = |_| SnapshotError::io("unpack into", &self.root, io::Error::other("a worker died"));
-            let mut batch = vec![outcomes[at].recv().map_err(gone)??];
-            for outcome in &outcomes[at + 1..] {
-                match outcome.try_recv() {
-                    Ok(ready) => batch.push(ready?),
-                    Err(_) => break,
+            let died = |_| SnapshotError::io("unpack into", &self.root, io::Error::other("a worker died"));
+            let mut batch = vec![outcomes[at].recv().map_err(died)??];
+            at += 1;
+            let mut failed = Ok(());
+            while let Some(outcome) = outcomes.get(at).and_then(|outcome| outcome.try_recv().ok()) {
+                at += 1;
+                match outcome {
+                    Ok(ready) => batch.push(ready),
+                    // What is whole below it is kept.
+                    Err(error) => {
+                        failed = Err(error);
+                        break;
+                    }
                 }
             }
-            at += batch.len();
             self.commit_batch(batch, committed)?;
+            failed?;
         }
         Ok(())
     }

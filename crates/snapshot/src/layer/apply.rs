@@ -1,6 +1,6 @@
 //! Applying a layer to an empty directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -28,8 +28,35 @@ pub struct ApplyOptions {
     pub max_entries: u64,
     /// The largest file, holes included, in bytes.
     pub max_file_size: u64,
-    pub(crate) own_ids: (u32, u32),
-    pub(crate) umask: u32,
+    /// The most bytes that are kept about directories until the end: a compressed layer of a few KiB could
+    /// ask for any amount.
+    pub max_memory: usize,
+    /// Who applies it.
+    pub process: Process,
+}
+
+/// What the kernel gives to new files of this process, so that what is right already need not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
+    /// The bits that new files' modes lose.
+    pub umask: u32,
+}
+
+impl Process {
+    /// This process as it is now.
+    pub fn current() -> Process {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Process { uid, gid, umask: umask() }
+    }
+
+    /// Whether new files belong to these already.
+    pub(crate) fn makes(&self, uid: u32, gid: u32) -> bool {
+        (self.uid, self.gid) == (uid, gid)
+    }
 }
 
 /// What becomes of device nodes.
@@ -46,16 +73,16 @@ pub enum Devices {
 impl ApplyOptions {
     /// The options for this process: as root everything is made, in a user namespace devices are left out.
     pub fn for_this_process(xattrs: XattrNamespace) -> ApplyOptions {
-        let own_ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let process = Process::current();
         let devices = if xattrs == XattrNamespace::Trusted { Devices::Make } else { Devices::Skip };
         ApplyOptions {
             xattrs,
             devices,
-            keep_owner: own_ids.0 == 0,
+            keep_owner: process.uid == 0,
             max_entries: 10_000_000,
             max_file_size: 1 << 40,
-            own_ids,
-            umask: umask(),
+            max_memory: 128 << 20,
+            process,
         }
     }
 }
@@ -93,7 +120,8 @@ pub fn apply(
         options,
         parents: Parents::new(root),
         directories: BTreeMap::new(),
-        implied: BTreeMap::from([(Vec::new(), ())]),
+        implied: BTreeSet::from([Vec::new()]),
+        memory: 0,
         applied: Applied::default(),
     };
     while let Some(entry) = reader.next_entry()? {
@@ -114,7 +142,9 @@ struct State<'a> {
     /// Metadata of directories, set at the end: until then they must be writable and keep no times, set-group
     /// bits or default ACLs that what is made in them would inherit.
     directories: BTreeMap<Vec<u8>, Metadata>,
-    implied: BTreeMap<Vec<u8>, ()>,
+    implied: BTreeSet<Vec<u8>>,
+    /// What both take, in bytes.
+    memory: usize,
     applied: Applied,
 }
 
@@ -124,10 +154,7 @@ impl State<'_> {
         let metadata = Metadata::of(&mut entry);
         if path.is_empty() {
             return match entry.kind {
-                Kind::Directory => {
-                    self.remember(path, metadata);
-                    Ok(())
-                }
+                Kind::Directory => self.remember(path, metadata),
                 _ => Err(LayerError::refused(&entry.path, "the root of a layer is a directory")),
             };
         }
@@ -159,15 +186,24 @@ impl State<'_> {
     }
 
     fn parent(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, LayerError> {
-        let implied = &mut self.implied;
+        let State { implied, memory, options, .. } = self;
+        if *memory > options.max_memory {
+            return Err(LayerError::refused(path, "the layer's directories take too much memory"));
+        }
         self.parents.open(split(path).0, &mut |made| {
-            implied.insert(made.to_vec(), ());
+            *memory += made.len() + 64;
+            implied.insert(made.to_vec());
         })
     }
 
-    fn remember(&mut self, path: Vec<u8>, metadata: Metadata) {
+    fn remember(&mut self, path: Vec<u8>, metadata: Metadata) -> Result<(), LayerError> {
+        self.memory += path.len() + metadata.memory();
+        if self.memory > self.options.max_memory {
+            return Err(LayerError::refused(&path, "the layer's directories take too much memory"));
+        }
         self.implied.remove(&path);
         self.directories.insert(path, metadata);
+        Ok(())
     }
 
     /// What a new file replaced may have been on the way to directories that are held open.
@@ -199,7 +235,7 @@ impl State<'_> {
             ftruncate(&file, entry.size)
                 .map_err(|error| LayerError::entry("set the size of", path, error))?;
         }
-        metadata.set(file.as_fd(), Some(entry.mode & !options.umask), options, path)?;
+        metadata.set(file.as_fd(), Some(entry.mode & !options.process.umask), options, path)?;
         self.applied.bytes += entry.size;
         self.replaced(before);
         Ok(())
@@ -216,8 +252,7 @@ impl State<'_> {
             whiteout::make_opaque(directory, xattrs)
                 .map_err(|error| LayerError::entry("make opaque", &path, error))?;
         }
-        self.remember(path, metadata);
-        Ok(())
+        self.remember(path, metadata)
     }
 
     fn hard_link(&mut self, entry: &Entry, path: &[u8]) -> Result<(), LayerError> {
@@ -289,7 +324,7 @@ impl State<'_> {
             metadata.set(directory.as_fd(), None, self.options, &path)?;
         }
         let is_directory = |path: &Vec<u8>| in_root(self.root, path).is_ok_and(|fd| fstat(fd).is_ok());
-        self.applied.implied = self.implied.into_keys().filter(is_directory).collect();
+        self.applied.implied = self.implied.into_iter().filter(is_directory).collect();
         Ok(self.applied)
     }
 }

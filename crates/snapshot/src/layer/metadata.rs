@@ -31,6 +31,12 @@ impl Metadata {
         Metadata { uid: entry.uid, gid: entry.gid, mode: entry.mode, times: (atime, entry.mtime), xattrs }
     }
 
+    /// Roughly what keeping it for later takes, in bytes.
+    pub fn memory(&self) -> usize {
+        let xattrs: usize = self.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        size_of::<Metadata>() + xattrs
+    }
+
     fn timestamps(&self) -> Timestamps {
         let spec = |time: Time| Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds };
         Timestamps { last_access: spec(self.times.0), last_modification: spec(self.times.1) }
@@ -49,11 +55,13 @@ impl Metadata {
         options: &ApplyOptions,
         path: &[u8],
     ) -> Result<(), LayerError> {
-        if options.keep_owner && (fresh.is_none() || (self.uid, self.gid) != options.own_ids) {
+        let chowned = options.keep_owner && (fresh.is_none() || !options.process.makes(self.uid, self.gid));
+        if chowned {
             let (uid, gid) = self.owner(path)?;
             fchown(file, uid, gid).map_err(|error| LayerError::entry("set the owner of", path, error))?;
         }
-        if fresh != Some(self.mode) {
+        let lost_set_id = chowned && self.mode & 0o6000 != 0;
+        if fresh != Some(self.mode) || lost_set_id {
             fchmod(file, self.mode()).map_err(|error| LayerError::entry("set the mode of", path, error))?;
         }
         for (name, value) in &self.xattrs {
@@ -73,7 +81,7 @@ impl Metadata {
         path: &[u8],
     ) -> Result<(), LayerError> {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if options.keep_owner && (self.uid, self.gid) != options.own_ids {
+        if options.keep_owner && !options.process.makes(self.uid, self.gid) {
             let (uid, gid) = self.owner(path)?;
             let set = chownat(parent, name, uid, gid, nofollow);
             set.map_err(|error| LayerError::entry("set the owner of", path, error))?;
@@ -126,7 +134,7 @@ impl Metadata {
     ) -> Result<(), LayerError> {
         match set {
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(Errno::PERM) if options.own_ids.0 != 0 => Ok(()),
+            Err(Errno::PERM) if options.process.uid != 0 => Ok(()),
             Err(error) => Err(LayerError::entry("set an extended attribute of", path, error)),
         }
     }

@@ -16,7 +16,7 @@ mod parents;
 mod path;
 mod whiteout;
 
-pub use apply::{Applied, ApplyOptions, Devices, apply};
+pub use apply::{Applied, ApplyOptions, Devices, Process, apply};
 pub use error::LayerError;
 pub(crate) use error::limit_exceeded;
 pub use inflate::{Inflated, inflate};

@@ -11,7 +11,6 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 
 use super::LayerError;
-use super::path::split;
 
 /// How many directories are held open at most: the hostile case is 2,000 nested ones.
 const MAX_HELD: usize = 64;
@@ -51,7 +50,7 @@ impl<'fd> Parents<'fd> {
         while self.path.len() < path.len() {
             let start = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
             let end = path[start..].iter().position(|&byte| byte == b'/').map_or(path.len(), |at| start + at);
-            let directory = self.step(&path[..end], &path[start..end], made)?;
+            let directory = self.step(self.innermost(), &path[..end], &path[start..end], made)?;
             self.path = path[..end].to_vec();
             self.held.push((end, directory));
         }
@@ -69,9 +68,14 @@ impl<'fd> Parents<'fd> {
         self.held.last().map_or(self.root, |(_, directory)| directory.as_fd())
     }
 
-    /// Opens `name`, whose whole path is `path`, in the innermost held directory.
-    fn step(&self, path: &[u8], name: &[u8], made: &mut dyn FnMut(&[u8])) -> Result<OwnedFd, LayerError> {
-        let parent = self.innermost();
+    /// Opens `name`, whose whole path is `path`, in `parent`.
+    fn step(
+        &self,
+        parent: BorrowedFd<'_>,
+        path: &[u8],
+        name: &[u8],
+        made: &mut dyn FnMut(&[u8]),
+    ) -> Result<OwnedFd, LayerError> {
         let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         match openat2(parent, name, DIRECTORY, Mode::empty(), flags) {
             Ok(directory) => Ok(directory),
@@ -84,20 +88,18 @@ impl<'fd> Parents<'fd> {
         }
     }
 
+    /// Opens a directory below the held ones, holding only it.
     fn open_deep(&mut self, path: &[u8], made: &mut dyn FnMut(&[u8])) -> Result<BorrowedFd<'_>, LayerError> {
         if self.deep.as_ref().is_none_or(|(known, _)| known != path) {
-            let directory = match in_root(self.root, path) {
-                Err(Errno::NOENT) => {
-                    let (above, name) = split(path);
-                    let parent = self.open(above, made)?.try_clone_to_owned();
-                    let parent =
-                        parent.map_err(|error| LayerError::entry("open the directory of", path, error))?;
-                    make(parent.as_fd(), name, path, made)?;
-                    in_root(self.root, path)
-                }
-                other => other,
-            };
-            self.deep = Some((path.to_vec(), directory.map_err(|error| fail(path, error))?));
+            let slashes = (0..path.len()).filter(|&at| path[at] == b'/');
+            let ends: Vec<_> = slashes.chain([path.len()]).skip(MAX_HELD - 1).collect();
+            let mut directory: Option<OwnedFd> = None;
+            self.open(&path[..ends[0]], made)?;
+            for pair in ends.windows(2) {
+                let parent = directory.as_ref().map_or(self.innermost(), |directory| directory.as_fd());
+                directory = Some(self.step(parent, &path[..pair[1]], &path[pair[0] + 1..pair[1]], made)?);
+            }
+            self.deep = directory.map(|directory| (path.to_vec(), directory));
         }
         Ok(self.deep.as_ref().map_or(self.root, |(_, directory)| directory.as_fd()))
     }

@@ -68,10 +68,7 @@ impl<'a> Header<'a> {
 
     pub fn flag(&self) -> Flag {
         match self.block[156] {
-            0 | b'0' | b'7' => match self.name().ends_with(b"/") {
-                true => Flag::Entry(Kind::Directory),
-                false => Flag::Entry(Kind::File),
-            },
+            0 | b'0' | b'7' => Flag::Entry(Kind::File),
             b'1' => Flag::Entry(Kind::HardLink),
             b'2' => Flag::Entry(Kind::Symlink),
             b'3' => Flag::Entry(Kind::Character),

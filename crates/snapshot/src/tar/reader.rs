@@ -137,6 +137,13 @@ impl<R: BufRead> Reader<R> {
         let Extensions { pax, name, link } = extensions;
         let malformed = |what| TarError::Malformed { offset: self.offset, what };
         let id = |value: Option<i64>| value.and_then(|id| u32::try_from(id).ok());
+        let path = pax.path.or(name).unwrap_or_else(|| header.name());
+        // Before ustar, directories were files whose names end with a slash.
+        let is_old_directory = kind == Kind::File && path.ends_with(b"/");
+        if is_old_directory && (size, pax.size.unwrap_or(0)) != (0, 0) {
+            return Err(malformed("a regular file's name ends with a slash"));
+        }
+        let kind = if is_old_directory { Kind::Directory } else { kind };
         let has_content = kind == Kind::File;
         let stored = if has_content { pax.size.unwrap_or(size) } else { 0 };
         if stored > i64::MAX as u64 {
@@ -150,7 +157,7 @@ impl<R: BufRead> Reader<R> {
         };
         let mtime = pax.mtime.or_else(|| header.mtime().map(|seconds| Time { seconds, nanoseconds: 0 }));
         let mut entry = Entry {
-            path: pax.path.or(name).unwrap_or_else(|| header.name()),
+            path,
             link: pax.link.or(link).unwrap_or_else(|| header.link().to_vec()),
             kind,
             mode: header.mode().ok_or_else(|| malformed("a header's mode is malformed"))? as u32 & 0o7777,
@@ -172,9 +179,6 @@ impl<R: BufRead> Reader<R> {
         self.start_content(stored);
         if !has_content {
             return Ok(entry);
-        }
-        if entry.path.ends_with(b"/") {
-            return Err(self.malformed("a regular file's long name ends with a slash"));
         }
         if let Some((real, segments)) = map {
             (entry.size, entry.sparse) = (real, Some(segments));
