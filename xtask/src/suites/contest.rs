@@ -40,8 +40,14 @@ impl Suite for Contest {
         ["sh", "-c", script, &dir, &runtime.to_string_lossy(), unit].map(str::to_owned).into()
     }
 
+    /// A panic in a test ends its group.
+    fn alone(&self, test: &str) -> Option<String> {
+        Some(test.to_owned())
+    }
+
     /// Reads lines like `3 / 5 : NAME : not ok`, which say why in the next line.
     fn verdicts(&self, unit: &str, output: &str) -> Verdicts {
+        let group = unit.split("::").next().unwrap_or(unit);
         let verdict = |line: &str| {
             let (line, word) = line.rsplit_once(" : ")?;
             let verdict = match word {
@@ -52,7 +58,7 @@ impl Suite for Contest {
             };
             let (numbers, name) = line.split_once(" : ")?;
             numbers.split_once(" / ")?.0.trim().parse::<u32>().ok()?;
-            Some((format!("{unit}::{name}"), verdict))
+            Some((format!("{group}::{name}"), verdict))
         };
         output.lines().filter_map(verdict).collect()
     }
