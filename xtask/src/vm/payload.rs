@@ -72,23 +72,39 @@ impl Target {
 /// Builds what `request` asks for and packs it.
 pub fn pack(request: &Request) -> Outcome<Payload> {
     let targets = targets(request.short)?;
-    let dir = super::work_dir()?.join(format!("payload-{}", std::process::id()));
-    let disk = dir.with_extension("ext4");
+    let stem = super::work_dir()?.join(format!("payload-{}", std::process::id()));
+    let disk = stem.with_extension("ext4");
     if targets.is_empty() {
         return Ok(Payload { disk, programs: 0 });
     }
-    stage(&dir, &targets, request)?;
-    let packed = image::make_disk(&dir, &disk, &size(&dir)?);
-    fs::remove_dir_all(&dir).context("remove the payload's staging directory")?;
-    packed.map(|()| Payload { disk, programs: targets.len() })
+    let staging = Staging::new(stem)?;
+    stage(&staging.0, &targets, request)?;
+    image::make_disk(&staging.0, &disk, &size(&staging.0)?)?;
+    Ok(Payload { disk, programs: targets.len() })
+}
+
+/// A directory that is removed when dropped.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn new(dir: PathBuf) -> Outcome<Self> {
+        fs::create_dir_all(dir.join("bin")).context(format!("create {}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("remove {}: {error}", self.0.display());
+        }
+    }
 }
 
 fn stage(dir: &Path, targets: &[Target], request: &Request) -> Outcome {
-    let bin = dir.join("bin");
-    fs::create_dir_all(&bin).context("create the payload's staging directory")?;
     fs::copy(berth::build(Profile::Release)?, dir.join("berth")).context("copy berth")?;
     for (target, executable) in build(targets)? {
-        fs::copy(&executable, bin.join(target.program())).context(executable.display())?;
+        fs::copy(&executable, dir.join("bin").join(target.program())).context(executable.display())?;
     }
     let lines = targets.iter().map(|target| target.line(&request.filter)).collect::<String>();
     fs::write(dir.join("programs"), lines).context("write the list of programs")?;
