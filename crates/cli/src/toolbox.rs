@@ -1,5 +1,6 @@
 //! `berth ns|userns|caps|cgroup|mounts|netns|seccomp|explain`: the toolbox, which needs no engine.
 
+mod caps;
 mod getopt;
 mod ns;
 mod output;
@@ -20,10 +21,23 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one value, made once")]
 enum Tool {
     /// Namespaces: list, compare, enter and make them
     #[command(subcommand)]
     Ns(ns::Command),
+    /// Capabilities: explain, show, list, of files, and run with chosen ones
+    #[command(subcommand)]
+    Caps(caps::Command),
+}
+
+impl Tool {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Ns(command) => command.run(),
+            Self::Caps(command) => command.run(),
+        }
+    }
 }
 
 /// What a tool answers: the exit status, or an error to print.
@@ -37,7 +51,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let parsed =
         command.try_get_matches_from(arguments).and_then(|matches| Arguments::from_arg_matches(&matches));
     let outcome = match parsed {
-        Ok(Arguments { tool: Tool::Ns(command) }) => command.run(),
+        Ok(Arguments { tool }) => tool.run(),
         Err(error) => error.exit(),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! The toolbox: shows and changes what containers are made of, of any process, container or not.
 
 pub mod accounts;
+pub mod caps;
 pub mod cgroups;
 pub mod containers;
 pub mod credentials;

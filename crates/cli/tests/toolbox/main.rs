@@ -1,4 +1,5 @@
 //! The toolbox against the kernel, and against the tools of util-linux and libcap.
 
+mod caps;
 mod ns;
 mod support;

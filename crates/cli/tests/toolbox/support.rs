@@ -72,3 +72,32 @@ pub fn until(mut condition: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// A directory of its own, removed when it is dropped.
+pub struct Scratch(String);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("toolbox-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path.into_os_string().into_string().unwrap())
+    }
+
+    pub fn path(&self) -> &str {
+        &self.0
+    }
+
+    /// Makes an empty file.
+    pub fn file(&self, name: &str) -> String {
+        let path = format!("{}/{name}", self.0);
+        std::fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
