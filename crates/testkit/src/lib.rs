@@ -19,6 +19,7 @@
 //! How a test says that it needs the VM is told in `docs/testing.md`.
 
 mod bundle;
+mod console;
 mod docker_registry;
 mod http_server;
 mod invocation;
@@ -28,6 +29,7 @@ mod runtime;
 mod testbed;
 
 pub use bundle::{Bundle, default_spec};
+pub use console::{ConsoleSocket, Terminal};
 pub use docker_registry::{DockerRegistry, PASSWORD, USER};
 pub use http_server::{Ending, HttpRequest, HttpResponse, HttpServer};
 pub use invocation::{Finished, Invocation, Running};

@@ -1,0 +1,182 @@
+//! The life of a container through the OCI command line, as runc's callers drive it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use testkit::{Bundle, ConsoleSocket, Finished, Runtime, Testbed, eventually};
+
+fn state(runtime: &Runtime<'_>, id: &str) -> Value {
+    let text = runtime.command(["state", id]).output().expect_success().stdout();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn await_status(runtime: &Runtime<'_>, id: &str, status: &str) {
+    eventually(status, || (state(runtime, id)["status"] == status).then_some(()));
+}
+
+/// A detached container that sleeps; returns its id.
+fn sleeper(bed: &Testbed, bundle: &mut Bundle) -> String {
+    bundle.edit(|spec| spec["process"]["args"] = json!(["sleep", "1000"]));
+    let id = bed.id();
+    bed.runtime().command(["run", "--detach", "--bundle", bundle.arg(), &id]).output().expect_success();
+    id
+}
+
+fn delete(bed: &Testbed, id: &str) -> Finished {
+    bed.runtime().command(["delete", "--force", id]).output().expect_success()
+}
+
+#[test]
+fn run_returns_output_and_exit_status() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.script("echo out; echo err >&2; cat; exit 7");
+    let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).stdin("in\n").output();
+    let run = run.expect_code(7);
+    assert_eq!((run.stdout().as_str(), run.stderr().as_str()), ("out\nin\n", "err\n"));
+}
+
+#[test]
+fn run_returns_128_and_the_signal_that_killed() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.edit(|spec| spec["process"]["args"] = json!(["sleep", "1000"]));
+    let (runtime, id) = (bed.runtime(), bed.id());
+    let run = runtime.command(["run", "--bundle", bundle.arg(), &id]).start();
+    eventually("the container runs", || {
+        let state = runtime.command(["state", &id]).output().stdout();
+        state.contains("\"running\"").then_some(())
+    });
+    runtime.command(["kill", &id, "KILL"]).output().expect_success();
+    run.wait().expect_code(128 + 9);
+}
+
+#[test]
+fn a_container_goes_from_created_to_deleted() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.script("touch /started; exec sleep 1000");
+    let (runtime, id, pid_file) = (bed.runtime(), bed.id(), bed.path().join("pid"));
+    let create = ["create", "--bundle", bundle.arg(), "--pid-file", pid_file.to_str().unwrap(), &id];
+    runtime.command(create).output().expect_success();
+    let created = state(&runtime, &id);
+    assert_eq!(created["id"], json!(id));
+    assert_eq!(created["status"], "created");
+    assert_eq!(created["bundle"], bundle.arg());
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), created["pid"].to_string());
+    assert!(!bundle.rootfs().join("started").exists(), "nothing of the container runs before start");
+
+    runtime.command(["start", &id]).output().expect_success();
+    await_status(&runtime, &id, "running");
+    eventually("the script runs", || bundle.rootfs().join("started").exists().then_some(()));
+    let refused = runtime.command(["delete", &id]).output();
+    assert!(!refused.status.success(), "a running container is not deleted without --force");
+
+    runtime.command(["kill", &id, "KILL"]).output().expect_success();
+    await_status(&runtime, &id, "stopped");
+    runtime.command(["delete", &id]).output().expect_success();
+    let gone = runtime.command(["state", &id]).output();
+    assert!(!gone.status.success());
+    assert!(gone.stderr().contains("does not exist"), "{}", gone.stderr());
+}
+
+#[test]
+fn an_id_is_taken_once() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    let id = sleeper(&bed, &mut bundle);
+    let second = bed.runtime().command(["run", "--detach", "--bundle", bundle.arg(), &id]).output();
+    assert!(!second.status.success());
+    assert!(second.stderr().contains("exist"), "{}", second.stderr());
+    delete(&bed, &id);
+}
+
+#[test]
+fn exec_joins_the_container() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    let id = sleeper(&bed, &mut bundle);
+    let script = "hostname; id -u; pwd; echo $COLOUR; cat /proc/1/comm; exit 5";
+    let exec = ["exec", "--user", "1000", "--cwd", "/tmp", "--env", "COLOUR=red", &id, "sh", "-c", script];
+    let exec = bed.runtime().command(exec).output().expect_code(5);
+    assert_eq!(exec.stdout(), "container\n1000\n/tmp\nred\nsleep\n");
+    delete(&bed, &id);
+}
+
+#[test]
+fn list_and_ps_show_what_runs() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    let id = sleeper(&bed, &mut bundle);
+    let runtime = bed.runtime();
+    let list = runtime.command(["list", "--format", "json"]).output().expect_success().stdout();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[0]["id"], json!(id));
+    assert_eq!(list[0]["status"], "running");
+    assert_eq!(runtime.command(["list", "--quiet"]).output().expect_success().stdout(), format!("{id}\n"));
+    let pids = runtime.command(["ps", "--format", "json", &id]).output().expect_success().stdout();
+    assert_eq!(serde_json::from_str::<Value>(&pids).unwrap(), json!([list[0]["pid"]]));
+    delete(&bed, &id);
+}
+
+#[test]
+fn pause_stops_the_clock_of_a_container() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    let id = sleeper(&bed, &mut bundle);
+    let runtime = bed.runtime();
+    runtime.command(["pause", &id]).output().expect_success();
+    assert_eq!(state(&runtime, &id)["status"], "paused");
+    runtime.command(["resume", &id]).output().expect_success();
+    assert_eq!(state(&runtime, &id)["status"], "running");
+    delete(&bed, &id);
+}
+
+#[test]
+fn a_terminal_goes_over_the_console_socket() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.edit(|spec| {
+        spec["process"]["terminal"] = json!(true);
+        spec["process"]["args"] = json!(["sh"]);
+        spec["process"]["consoleSize"] = json!({"height": 33, "width": 77});
+    });
+    let (runtime, id, console) = (bed.runtime(), bed.id(), ConsoleSocket::listen(&bed));
+    let socket = console.path().to_str().unwrap();
+    runtime
+        .command(["create", "--bundle", bundle.arg(), "--console-socket", socket, &id])
+        .output()
+        .expect_success();
+    let mut terminal = console.terminal();
+    runtime.command(["start", &id]).output().expect_success();
+    terminal.write("stty size; tty\n");
+    let seen = terminal.read_until("/dev/pts/0").to_owned();
+    assert!(seen.contains("33 77"), "{seen}");
+    delete(&bed, &id);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.edit(|spec| spec["process"]["args"] = json!(["/no/such/program"]));
+    let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output();
+    assert!(!run.status.success());
+    assert!(run.stderr().contains("/no/such/program"), "{}", run.stderr());
+}
+
+#[test]
+fn a_spec_is_printed_that_runs() {
+    let bed = Testbed::new();
+    let bundle = bed.bundle();
+    let config = bundle.path().join("config.json");
+    fs::remove_file(&config).unwrap();
+    let runtime = bed.runtime();
+    runtime.command(["spec", "--bundle", bundle.arg()]).output().expect_success();
+    let mut spec: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    spec["process"]["terminal"] = json!(false);
+    spec["process"]["args"] = json!(["id", "-u"]);
+    fs::write(&config, spec.to_string()).unwrap();
+    let run = runtime.command(["run", "--bundle", bundle.arg(), &bed.id()]).output().expect_success();
+    assert_eq!(run.stdout(), "0\n");
+}
