@@ -6,6 +6,7 @@ use crate::dir::read_file;
 use crate::group::Group;
 use crate::limits::{self, Dirs};
 use crate::node::{Made, Node};
+use crate::systemd::Unit;
 use crate::{Controller, Error, devices, process};
 
 impl Group {
@@ -23,10 +24,16 @@ impl Group {
         let none = LinuxResources::default();
         let resources = resources.unwrap_or(&none);
         limits::check(resources, self.is_unified())?;
+        if let Some(unit) = &self.unit {
+            let policy = devices::Policy::new(&resources.devices)?;
+            unit.start(pid, resources, &policy, self.is_unified())?;
+        }
         let mut made = Made::default();
         let done = self.try_create(resources, pid, &mut made);
         if done.is_err() {
             made.undo();
+            // The first error is the one to tell.
+            let _ = self.unit.as_ref().map(Unit::stop);
         }
         done
     }
@@ -36,8 +43,23 @@ impl Group {
     pub fn apply(&self, resources: &LinuxResources) -> Result<(), Error> {
         limits::check(resources, self.is_unified())?;
         let dirs = self.open()?;
+        limits::check_usage(resources, &dirs)?;
+        self.tell_systemd(resources)?;
         limits::set(resources, &dirs)?;
         if resources.devices.is_empty() { Ok(()) } else { self.set_devices(resources, &dirs, false) }
+    }
+
+    /// systemd writes all settings of the unit again when one changes. In v1 that means to deny all devices
+    /// for a moment: nobody may be running then.
+    fn tell_systemd(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let Some(unit) = &self.unit else { return Ok(()) };
+        if self.is_unified() || self.is_frozen()? {
+            return unit.set(resources, self.is_unified());
+        }
+        self.freeze()?;
+        let done = unit.set(resources, false);
+        self.thaw()?;
+        done
     }
 
     fn try_create(
@@ -46,16 +68,17 @@ impl Group {
         pid: Option<u32>,
         made: &mut Made,
     ) -> Result<(), Error> {
-        if self.is_systemd() {
-            return Err(Error::NoSystemd);
-        }
         let dirs = self.make(resources, made)?;
-        self.refuse_used(made)?;
+        if self.unit.is_none() {
+            self.refuse_used(made)?;
+        }
         limits::set(resources, &dirs)?;
-        self.set_devices(resources, &dirs, true)?;
+        // systemd has attached a filter of its own.
+        self.set_devices(resources, &dirs, self.unit.is_none())?;
         match pid {
-            Some(pid) => process::join(&dirs, pid),
-            None => Ok(()),
+            // systemd has moved the process in v2; in v1 only where it knows the controller.
+            Some(pid) if self.unit.is_none() || !self.is_unified() => process::join(&dirs, pid),
+            _ => Ok(()),
         }
     }
 

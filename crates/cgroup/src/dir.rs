@@ -98,6 +98,13 @@ impl Dir {
         Ok(())
     }
 
+    /// Makes `uid` the owner of the file `name`.
+    pub fn give(&self, name: &str, uid: u32) -> Result<(), Error> {
+        let owner = rustix::fs::Uid::from_raw(uid);
+        rustix::fs::chownat(&self.fd, name, Some(owner), None, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| Error::io("chown", &self.path.join(name), e))
+    }
+
     /// Whether the file or directory `name` exists.
     pub fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()

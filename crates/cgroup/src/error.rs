@@ -2,6 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Controller;
+use crate::systemd::BusError;
 
 /// Why an operation on a control group failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,38 @@ pub enum Error {
     /// The systemd driver was asked for where systemd cannot be reached.
     #[error("systemd cgroup driver: systemd is not running on this host; use cgroupfs")]
     NoSystemd,
+    /// A conversation with systemd failed.
+    #[error("{operation}")]
+    Systemd {
+        /// What was asked for.
+        operation: String,
+        /// The cause.
+        source: BusError,
+    },
+    /// A job of systemd did not end well.
+    #[error("systemd could not {operation} unit {unit}: {result}; see journalctl -u {unit}")]
+    Job {
+        /// `start` or `stop`.
+        operation: &'static str,
+        /// The unit.
+        unit: String,
+        /// systemd's word for the result, as `failed` or `timeout`.
+        result: String,
+    },
+    /// systemd makes a scope only around a process.
+    #[error("systemd makes no scope without a process")]
+    NoProcess,
+    /// An annotation `org.systemd.property.*` is none.
+    #[error("annotation {key}: {reason}")]
+    InvalidAnnotation {
+        /// Key of the annotation.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The combination is not to be had.
+    #[error("cannot use rootless systemd cgroups on cgroup v1")]
+    RootlessSystemdLegacy,
     /// A controller that this container cannot do without has no hierarchy.
     #[error("mountpoint for {0} not found: containers are not confined without it; mount the v1 hierarchy")]
     NoHierarchy(Controller),

@@ -15,7 +15,7 @@ use crate::{Controller, Driver, Error, Host, Layout, SubPath};
 
 /// The control group of one container, in every hierarchy of the host. It is a plan until
 /// [`create`](Self::create), and can be stored and read back to find the group again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// v1's directories; empty on a pure v2 host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,9 +82,20 @@ impl Group {
     }
 
     fn locate_by_unit(host: &Host, unit: Unit) -> Result<Self, Error> {
+        if unit.is_users() && *host.layout() != Layout::Unified {
+            return Err(Error::RootlessSystemdLegacy);
+        }
         let path = unit.path()?;
         let legacy = Self::legacy_nodes(host, |_| Ok(path.clone()))?;
         Ok(Self { legacy, unified: Self::unified_node(host, path), unit: Some(unit), ..Self::empty() })
+    }
+
+    /// Takes over what annotations `org.systemd.property.*` say of the unit; without systemd they mean nothing.
+    pub fn with_annotations(mut self, annotations: &BTreeMap<String, String>) -> Result<Self, Error> {
+        if let Some(unit) = &mut self.unit {
+            unit.annotate(annotations)?;
+        }
+        Ok(self)
     }
 
     fn legacy_nodes(

@@ -35,6 +35,7 @@ pub use limits::merge as merge_resources;
 pub use oom::OomEvents;
 pub use stats::Stats;
 pub use sub::SubPath;
+pub use systemd::BusError;
 
 /// Who makes the groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

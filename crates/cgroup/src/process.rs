@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use crate::dir::Dir;
+use crate::dir::{Dir, read_file};
 use crate::group::Group;
 use crate::host;
 use crate::limits::Dirs;
@@ -33,9 +33,28 @@ impl Group {
     /// Moves process `pid` with all its threads here. A lack of permission is no error if rootless.
     pub fn attach(&self, pid: u32) -> Result<(), Error> {
         match self.open().and_then(|dirs| join(&dirs, pid)) {
+            // The caller's session is in another group than the user's manager: that has to do it.
+            Err(e) if self.unit.is_some() && self.is_unified() && e.is_permission() => {
+                let path = self.unified.as_ref().map(|node| node.path.clone()).unwrap_or_default();
+                self.unit.as_ref().map_or(Err(e), |unit| unit.attach(&path, pid))
+            }
             Err(e) if self.rootless && (e.is_permission() || e.is_gone()) => Ok(()),
             done => done,
         }
+    }
+
+    /// Gives the group to user `uid`, who may then make groups below it: chowns the directory and the files
+    /// that the kernel names for delegation. For v2 alone.
+    pub fn delegate(&self, uid: u32) -> Result<(), Error> {
+        let Some(dir) = self.unified_dir().filter(|_| self.is_unified()) else { return Ok(()) };
+        let dir = dir?;
+        let files = read_file("/sys/kernel/cgroup/delegate")
+            .unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+        dir.give(".", uid)?;
+        files.lines().try_for_each(|file| match dir.give(file, uid) {
+            Err(e) if e.is_gone() => Ok(()),
+            done => done,
+        })
     }
 
     /// The group in which process `pid`, the container's init, is by now, if that is not this one any more.

@@ -9,6 +9,7 @@ use crate::dir::Dir;
 use crate::group::Group;
 use crate::node::Node;
 use crate::process::pids_below;
+use crate::systemd::Unit;
 use crate::walk::walk;
 
 /// How long to wait for processes that are on their way out.
@@ -18,8 +19,11 @@ impl Group {
     /// Removes the group with all groups below it. A killed process leaves its group only when it has exited:
     /// while there are any, this waits, up to ten seconds. What is gone already is fine.
     pub fn remove(&self) -> Result<(), Error> {
+        // Old versions of systemd leave groups below behind, and all those that it has not made.
+        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
         let deadline = Instant::now() + TIMEOUT;
-        self.nodes().try_for_each(|node| remove(node, deadline))
+        self.nodes().try_for_each(|node| remove(node, deadline))?;
+        stopped
     }
 }
 

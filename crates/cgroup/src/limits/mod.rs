@@ -139,13 +139,18 @@ pub(crate) fn apply(writes: &[Write], dirs: &Dirs) -> Result<(), Error> {
 pub(crate) fn set(resources: &LinuxResources, dirs: &Dirs) -> Result<(), Error> {
     match &dirs.unified {
         Some(dir) if dirs.legacy.is_empty() => {
-            if let Some(memory) = &resources.memory {
-                v2::check_usage(memory, dir)?;
-            }
             apply(&v2::writes(resources, |file| dir.read(file).ok())?, dirs)?;
             v2::apply_unified(resources, dir)
         }
         _ => apply(&v1::writes(resources)?, dirs),
+    }
+}
+
+/// Refuses limits below the usage where `memory.checkBeforeUpdate` asks for it, which is for v2.
+pub(crate) fn check_usage(resources: &LinuxResources, dirs: &Dirs) -> Result<(), Error> {
+    match (&resources.memory, &dirs.unified) {
+        (Some(memory), Some(dir)) if dirs.legacy.is_empty() => v2::check_usage(memory, dir),
+        _ => Ok(()),
     }
 }
 
@@ -163,12 +168,12 @@ pub(crate) fn check(resources: &LinuxResources, unified: bool) -> Result<(), Err
     }
 }
 
-fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Error {
+pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Error {
     Error::InvalidLimit { field: field.into(), reason: reason.into() }
 }
 
 /// 0 means "not set" for most limits: Go's callers send it for what they don't set.
-fn nonzero<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
+pub(crate) fn nonzero<T: Copy + Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }
 
