@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use oci::image::{Digest, DocumentError};
+use oci::image::DocumentError;
 use oci::reference::ReferenceError;
 use registry::config::ConfigError;
 use registry::policy::PolicyError;
@@ -68,16 +68,6 @@ pub enum Error {
         image: String,
         /// What is missing or contradictory.
         reason: String,
-    },
-    /// The uncompressed layer is not what the image's configuration says.
-    #[error("layer {layer}: unpacks to {found}, but the image's configuration says {expected}")]
-    WrongDiffId {
-        /// The layer as the manifest names it.
-        layer: Digest,
-        /// What the configuration says.
-        expected: Digest,
-        /// What it unpacks to.
-        found: Digest,
     },
     /// An archive isn't one, or an unsafe one.
     #[error("{archive}: {reason}")]

@@ -57,3 +57,8 @@ fn event_loop() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|source| Error::io("start", "the event loop", source))
 }
+
+/// Runs one exchange with a registry to its end.
+pub fn wait_for<T>(exchange: impl Future<Output = std::result::Result<T, registry::Error>>) -> Result<T> {
+    Ok(event_loop()?.block_on(exchange)?)
+}

@@ -66,6 +66,20 @@ impl Images {
         Ok(removed)
     }
 
+    /// The images that a container or a mount stands on, by id.
+    pub fn in_use(&self) -> Result<HashSet<Digest>> {
+        let parents: HashSet<Digest> =
+            self.snapshots().snapshots()?.iter().filter_map(|snapshot| snapshot.parent().copied()).collect();
+        let mut in_use = HashSet::new();
+        for entry in self.store().references()?.entries() {
+            let Ok(image) = self.image(&entry.descriptor) else { continue };
+            if image.config.chain_ids().last().is_some_and(|top| parents.contains(top)) {
+                in_use.insert(*image.id());
+            }
+        }
+        Ok(in_use)
+    }
+
     /// Frees what nothing refers to: blobs, and the layers unpacked from them.
     pub fn gc(&self, options: GcOptions) -> Result<(Collected, Vec<Layer>)> {
         let mut layers = Ok(Vec::new());

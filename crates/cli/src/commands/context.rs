@@ -1,0 +1,82 @@
+//! What every command needs: where things are, and what the host is configured to.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use image::{Image, Images};
+use oci::Reference;
+use oci::reference::ReferenceError;
+use registry::Config;
+use registry::policy::Policy;
+
+/// Where the commands work.
+pub struct Context {
+    root: PathBuf,
+}
+
+impl Context {
+    /// The state at `root`, or where this user's is.
+    pub fn new(root: Option<PathBuf>) -> Context {
+        Context { root: root.unwrap_or_else(default_root) }
+    }
+
+    /// The images of this host.
+    pub fn images(&self) -> image::Result<Images> {
+        Images::open(&self.root)
+    }
+
+    /// What is known about registries. `BERTH_…` variables of no kind exist: files say it all.
+    pub fn config(&self) -> image::Result<Config> {
+        Ok(Config::from_environment()?)
+    }
+
+    /// Which images may be used.
+    pub fn policy(&self) -> image::Result<Policy> {
+        Ok(Policy::from_environment()?)
+    }
+
+    /// The references that a name on the command line may mean.
+    pub fn candidates(&self, config: &Config, name: &str) -> image::Result<Vec<Reference>> {
+        image::candidates(name, &config.registries)
+    }
+
+    /// The image that a name or id on the command line means.
+    pub fn find(&self, images: &Images, name: &str) -> image::Result<Image> {
+        images.find(name, &self.local_candidates(name)?)
+    }
+
+    /// The same references for an image that is here; an id means none.
+    pub fn local_candidates(&self, name: &str) -> image::Result<Vec<Reference>> {
+        match self.candidates(&self.config()?, name) {
+            Err(image::Error::Reference(ReferenceError::LooksLikeId(_))) => Ok(Vec::new()),
+            found => found,
+        }
+    }
+}
+
+/// `/var/lib/berth` for root, as services keep state there; a user's own directory else.
+fn default_root() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/berth".into();
+    }
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    data.unwrap_or_else(|| "/var/tmp".into()).join("berth")
+}
+
+/// What to do about an error, where something is known to help.
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(registry::Error::Unauthorized { registry, .. }) = error.downcast_ref() {
+            return Some(format!("`berth login {registry}` keeps credentials for it"));
+        }
+        if let Some(image::Error::Registry(registry::Error::Unauthorized { registry, .. })) =
+            error.downcast_ref()
+        {
+            return Some(format!("`berth login {registry}` keeps credentials for it"));
+        }
+        current = error.source();
+    }
+    None
+}

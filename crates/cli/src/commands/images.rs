@@ -1,0 +1,128 @@
+//! `berth images`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use image::{Filter, Listed};
+use serde_json::Value;
+
+use super::Outcome;
+use super::context::Context;
+use super::output::format::{Column, List, Row};
+use super::output::{print, units};
+
+#[derive(Args)]
+pub struct Images {
+    /// Show all images; there are no intermediate ones to hide
+    #[arg(short, long)]
+    all: bool,
+    /// Show digests
+    #[arg(long)]
+    digests: bool,
+    /// Show images that fit: dangling=BOOL, label=NAME[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// A Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Don't shorten ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// Print ids only
+    #[arg(short, long)]
+    quiet: bool,
+    /// REPOSITORY[:TAG], where * and ? are wild
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pattern: Option<String>,
+}
+
+const COLUMNS: &[Column] = &[
+    Column { header: "REPOSITORY", field: "Repository" },
+    Column { header: "TAG", field: "Tag" },
+    Column { header: "DIGEST", field: "Digest" },
+    Column { header: "IMAGE ID", field: "ID" },
+    Column { header: "CREATED", field: "CreatedSince" },
+    Column { header: "CREATED AT", field: "CreatedAt" },
+    Column { header: "SIZE", field: "Size" },
+    Column { header: "CONTAINERS", field: "Containers" },
+    Column { header: "SHARED SIZE", field: "SharedSize" },
+    Column { header: "UNIQUE SIZE", field: "UniqueSize" },
+    Column { header: "VIRTUAL SIZE", field: "VirtualSize" },
+];
+
+const NONE: &str = "<none>";
+
+impl Images {
+    pub fn run(self, context: &Context) -> Outcome {
+        let images = context.images()?;
+        let mut filters = Vec::new();
+        for filter in &self.filter {
+            filters.push(parse_filter(context, &images, filter)?);
+        }
+        filters.extend(self.pattern.clone().map(Filter::Reference));
+        let listed = images.list(&filters)?;
+        if self.quiet {
+            let mut ids: Vec<String> = listed.iter().map(|line| self.id(line)).collect();
+            ids.dedup();
+            print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let default = match self.digests {
+            false => "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+            true => "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+        };
+        let rows: Vec<Row> = listed.iter().map(|line| self.row(line)).collect();
+        print(&List { columns: COLUMNS, default }.render(self.format.as_deref(), &rows)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn id(&self, line: &Listed) -> String {
+        if self.no_trunc { line.id.to_string() } else { line.id.short() }
+    }
+
+    fn row(&self, line: &Listed) -> Row {
+        let reference = line.reference.as_ref();
+        let size = units::size(line.size, 3);
+        let fields = [
+            ("Repository", reference.map_or_else(|| NONE.to_owned(), |name| name.familiar_name())),
+            ("Tag", reference.and_then(|name| name.tag()).unwrap_or(NONE).to_owned()),
+            ("Digest", line.target.digest.to_string()),
+            ("ID", self.id(line)),
+            ("CreatedSince", units::ago(line.created.as_deref())),
+            ("CreatedAt", units::timestamp(line.created.as_deref())),
+            ("Size", size.clone()),
+            ("Containers", "N/A".to_owned()),
+            ("SharedSize", "N/A".to_owned()),
+            ("UniqueSize", "N/A".to_owned()),
+            ("VirtualSize", size),
+        ];
+        fields.into_iter().map(|(field, value)| (field.to_owned(), Value::String(value))).collect()
+    }
+}
+
+fn parse_filter(
+    context: &Context,
+    images: &image::Images,
+    filter: &str,
+) -> Result<Filter, Box<dyn std::error::Error>> {
+    let (name, value) =
+        filter.split_once('=').ok_or_else(|| format!("filter {filter:?}: expected NAME=VALUE"))?;
+    let created = |name: &str| -> Result<String, Box<dyn std::error::Error>> {
+        Ok(context.find(images, name)?.config.created.unwrap_or_default())
+    };
+    Ok(match name {
+        "dangling" => match value {
+            "true" | "1" => Filter::Dangling(true),
+            "false" | "0" => Filter::Dangling(false),
+            _ => return Err(format!("filter {filter:?}: expected true or false").into()),
+        },
+        "label" => match value.split_once('=') {
+            Some((label, value)) => Filter::Label(label.to_owned(), Some(value.to_owned())),
+            None => Filter::Label(value.to_owned(), None),
+        },
+        "reference" => Filter::Reference(value.to_owned()),
+        "before" => Filter::Before(created(value)?),
+        "since" => Filter::Since(created(value)?),
+        _ => return Err(format!("filter {filter:?}: unknown name {name:?}").into()),
+    })
+}

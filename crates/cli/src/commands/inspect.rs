@@ -1,0 +1,83 @@
+//! `berth image inspect`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use image::{Image, Images};
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::output::{format, print};
+use super::rmi::familiar;
+use super::{Outcome, told};
+
+#[derive(Args)]
+pub struct Inspect {
+    /// A Go template, or `json`
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+impl Inspect {
+    pub fn run(self, context: &Context) -> Outcome {
+        let images = context.images()?;
+        let mut status = ExitCode::SUCCESS;
+        let mut found = Vec::new();
+        for name in &self.images {
+            match context.find(&images, name) {
+                Ok(image) => found.push(describe(&images, &image)),
+                Err(error) => {
+                    eprintln!("berth: {}", told(&error));
+                    status = ExitCode::FAILURE;
+                }
+            }
+        }
+        match &self.format {
+            None => print(&format::pretty(&found)?)?,
+            Some(template) => {
+                for image in &found {
+                    print(&format::one(template, image)?)?;
+                }
+            }
+        }
+        Ok(status)
+    }
+}
+
+/// What `docker image inspect` says of an image.
+fn describe(images: &Images, image: &Image) -> Value {
+    let config = &image.config;
+    let chain = config.chain_ids();
+    let lower: Vec<String> = chain
+        .iter()
+        .rev()
+        .filter_map(|chain_id| Some(images.snapshots().layer(chain_id).ok()?.path.display().to_string()))
+        .collect();
+    let (top, below) = lower.split_first().map_or((Value::Null, ""), |(top, rest)| {
+        (Value::String(top.clone()), if rest.is_empty() { "" } else { ":" })
+    });
+    let lower = if below.is_empty() { Value::Null } else { Value::String(lower[1..].join(":")) };
+    let comment = config.history.last().and_then(|step| step.comment.clone()).unwrap_or_default();
+    json!({
+        "Id": image.id(),
+        "RepoTags": image.names.iter().map(|name| familiar(name)).filter(|name| !name.contains('@')).collect::<Vec<_>>(),
+        "RepoDigests": image.repository_digests(),
+        "Parent": "",
+        "Comment": comment,
+        "Created": config.created.clone().unwrap_or_default(),
+        "DockerVersion": "",
+        "Author": config.author.clone().unwrap_or_default(),
+        "Config": config.config,
+        "Architecture": config.platform.architecture,
+        "Variant": config.platform.variant,
+        "Os": config.platform.os,
+        "Size": images.size(&image.manifest, config),
+        "GraphDriver": { "Data": { "LowerDir": lower, "UpperDir": top }, "Name": "overlay2" },
+        "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
+        "Descriptor": image.target,
+        "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
+    })
+}

@@ -1,0 +1,46 @@
+//! `berth image prune`
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+
+use clap::Args;
+use store::GcOptions;
+
+use super::Outcome;
+use super::context::Context;
+use super::output::{print, prompt, units};
+use super::rmi::familiar;
+
+#[derive(Args)]
+pub struct Prune {
+    /// Remove all images that no container uses, not only those without a name
+    #[arg(short, long)]
+    all: bool,
+    /// Don't ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Prune {
+    pub fn run(self, context: &Context) -> Outcome {
+        let images = context.images()?;
+        let what = if self.all { "all images without a container" } else { "all dangling images" };
+        let question = "Are you sure you want to continue?";
+        if !self.force && !prompt::confirm(&format!("WARNING! This will remove {what}.\n{question}"))? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let in_use: HashSet<_> = images.in_use()?;
+        let removed = images.prune(self.all, &in_use)?;
+        let (collected, layers) = images.gc(GcOptions::default())?;
+        let mut text = String::new();
+        if !removed.deleted.is_empty() {
+            text += "Deleted Images:\n";
+            text.extend(removed.untagged.iter().map(|name| format!("untagged: {}\n", familiar(name))));
+            text.extend(removed.deleted.iter().map(|digest| format!("deleted: {digest}\n")));
+            text += "\n";
+        }
+        let freed = collected.bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>();
+        print(&format!("{text}Total reclaimed space: {}\n", units::size(freed, 4)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
