@@ -115,7 +115,7 @@ fn a_scope_is_started_around_a_process_and_stopped() {
     let started = calls("StartTransientUnit", "one");
     let properties = started[0][3].as_array().unwrap();
     let has = |name: &str, value: Value| {
-        assert!(properties.contains(&json!([name, value])), "{name}: {properties:?}")
+        assert!(properties.contains(&json!([name, value])), "{name}: {properties:?}");
     };
     has("Slice", json!("berth-test.slice"));
     has("Delegate", json!(true));
@@ -138,7 +138,7 @@ fn a_scope_is_started_around_a_process_and_stopped() {
     assert!(!group.exists());
     let slices = group.paths().into_values().filter_map(|dir| Some(dir.parent()?.parent()?.to_owned()));
     slices.for_each(|dir| {
-        drop(fs::remove_dir(dir.join("berth-test.slice")).and_then(|()| fs::remove_dir(dir)))
+        drop(fs::remove_dir(dir.join("berth-test.slice")).and_then(|()| fs::remove_dir(dir)));
     });
 }
 
