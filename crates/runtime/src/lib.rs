@@ -1,1 +1,36 @@
 //! The OCI runtime core: plan, parent, init, protocol, state.
+//!
+//! [`create()`] makes a container: [`plan`] decides everything from the configuration, the parent's side does what
+//! needs the host, and init goes through the plan's steps until it is the container's program. [`Container`] is one
+//! that exists.
+
+mod config;
+mod container;
+mod conversation;
+mod create;
+mod exec;
+pub mod failure;
+mod hooks;
+mod init;
+mod limits;
+mod netdevice;
+mod netlink;
+pub mod plan;
+mod process;
+mod protocol;
+mod rdt;
+mod sealed;
+mod spawn;
+mod state;
+mod time;
+mod users;
+
+pub use config::read as read_config;
+pub use container::Container;
+pub use create::{CreateOptions, Created, create, plan as plan_create};
+pub use exec::{ExecOptions, Executed};
+pub use failure::{Failure, Result};
+pub use plan::{Invalid, StartPlan, Step};
+pub use sealed::leave_host_binary;
+pub use state::{Record, StateRoot, forget};
+pub use time::now;

@@ -105,6 +105,17 @@ impl Rdt {
         Ok(())
     }
 
+    /// Changes the class' share of L3 cache and memory bandwidth.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a schema.
+    pub fn update(&self, l3_cache: Option<&str>, memory_bandwidth: Option<&str>) -> Result<()> {
+        let path = self.group.join("schemata");
+        let schemata: String =
+            l3_cache.into_iter().chain(memory_bandwidth).flat_map(|line| [line, "\n"]).collect();
+        fs::write(&path, schemata).map_err(|error| self.refused("write", &path, error))
+    }
+
     /// Removes the container's own groups. The kernel gives members back to the parent group.
     ///
     /// # Errors

@@ -215,23 +215,27 @@ pub fn personality(persona: u32) -> io::Result<u32> {
     check(unsafe { libc::personality(persona.into()) }.into()).map(|old| old as u32)
 }
 
-/// The caller's limit, or that of another process, as the kernel has it (`u64::MAX` is unlimited).
+/// A limit's soft and hard value, for the caller or another process (`u64::MAX` is unlimited).
 ///
 /// # Errors
 /// Those of prlimit(2).
-pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+pub fn rlimit(pid: Option<Pid>, resource: u32) -> io::Result<(u64, u64)> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let (pid, none) = (Pid::as_raw(pid), std::ptr::null::<libc::rlimit64>());
+    // SAFETY: `old` outlives the call, no new value is given.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, none, &raw mut old) })?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// Sets a limit, for the caller or another process.
+///
+/// # Errors
+/// Those of prlimit(2).
+pub fn set_rlimit(pid: Option<Pid>, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let (pid, none) = (Pid::as_raw(pid), std::ptr::null_mut::<libc::rlimit64>());
     // SAFETY: `new` outlives the call, no old value is asked for.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            &raw const new,
-            std::ptr::null_mut::<libc::rlimit64>(),
-        )
-    })
-    .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const new, none) }).map(drop)
 }
 
 /// The signals that a process blocks, all cleared: what a container's program expects, whatever our caller blocked.
@@ -301,4 +305,11 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
         )
     })
     .map(drop)
+}
+
+/// _exit(2): ends the process without running anything that was registered for its end, which belongs to the process
+/// that this one was cloned from.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: never returns and touches no memory.
+    unsafe { libc::_exit(code) }
 }

@@ -1,0 +1,146 @@
+//! The terminal of a process: whose socket gets its controlling end, and the relay where that is ourselves.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use runtime::Failure;
+use runtime::failure::OrFail;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+use rustix::termios::{OptionalActions, Termios};
+
+/// Where the controlling end goes.
+pub enum Console {
+    /// There is no terminal.
+    None,
+    /// To the caller's socket.
+    Socket(OwnedFd),
+    /// To us: our end of a pair, and init's.
+    Own(OwnedFd, OwnedFd),
+}
+
+impl Console {
+    /// Decides for a process with or without terminal, in the foreground or detached, as runc does.
+    pub fn new(terminal: bool, socket: Option<&Path>, detach: bool) -> Result<Self, Failure> {
+        match (terminal, socket) {
+            (true, Some(path)) => Ok(Self::Socket(connect(path)?)),
+            (true, None) if detach => Err(Failure::because(
+                "allocate",
+                "terminal",
+                "cannot allocate tty if runc will detach without setting console socket",
+            )),
+            (true, None) => {
+                let flags = SocketFlags::CLOEXEC;
+                let (ours, theirs) =
+                    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+                        .or_fail("make", "a socket pair")?;
+                Ok(Self::Own(ours, theirs))
+            }
+            (false, Some(_)) => Err(Failure::because(
+                "use",
+                "--console-socket",
+                "cannot use console socket if runc will not detach or allocate tty",
+            )),
+            (false, None) => Ok(Self::None),
+        }
+    }
+
+    /// Decides for a bundle's process.
+    pub fn for_launch(bundle: &Path, socket: Option<&Path>, detach: bool) -> Result<Self, Failure> {
+        let (spec, _) = runtime::read_config(&bundle.join("config.json"))?;
+        Self::new(spec.process.is_some_and(|process| process.terminal), socket, detach)
+    }
+
+    /// The socket that init sends the controlling end to.
+    pub fn socket(&self) -> Result<Option<OwnedFd>, Failure> {
+        match self {
+            Self::None => Ok(None),
+            Self::Socket(socket) | Self::Own(_, socket) => {
+                socket.try_clone().map(Some).or_fail("dup", "console socket")
+            }
+        }
+    }
+
+    /// The controlling end, where it came to us.
+    pub fn controller(self) -> Result<Option<OwnedFd>, Failure> {
+        match self {
+            Self::Own(ours, _theirs) => receive(&ours).map(Some),
+            Self::None | Self::Socket(_) => Ok(None),
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<OwnedFd, Failure> {
+    let object = || format!("console socket {}", path.display());
+    let address = SocketAddrUnix::new(path).or_fail("use", object())?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .or_fail("make", "a socket")?;
+    rustix::net::connect(&socket, &address).or_fail("connect to", object())?;
+    Ok(socket)
+}
+
+fn receive(socket: &OwnedFd) -> Result<OwnedFd, Failure> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 256];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut control, flags)
+        .or_fail("receive", "the terminal")?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| Failure::because("receive", "the terminal", "no descriptor came"))
+}
+
+/// Sends a pidfd to a caller's socket.
+pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<(), Failure> {
+    let socket = connect(path)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [pidfd.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(&socket, &[IoSlice::new(b"pidfd")], &mut control, SendFlags::NOSIGNAL)
+        .map(drop)
+        .or_fail("send", "the pidfd")
+}
+
+/// Our own terminal in raw mode, until dropped.
+pub struct RawMode(Option<Termios>);
+
+impl RawMode {
+    /// Enters raw mode, where stdin is a terminal.
+    pub fn enter() -> Result<Self, Failure> {
+        let stdin = rustix::stdio::stdin();
+        if !rustix::termios::isatty(stdin) {
+            return Ok(Self(None));
+        }
+        let before = rustix::termios::tcgetattr(stdin).or_fail("read mode of", "the terminal")?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        rustix::termios::tcsetattr(stdin, OptionalActions::Drain, &raw)
+            .or_fail("set mode of", "the terminal")?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // A terminal that is gone needs no mode.
+            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, before);
+        }
+    }
+}
+
+/// Gives the process' terminal the size of ours.
+pub fn copy_size(controller: BorrowedFd<'_>) {
+    if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
+        let _ = rustix::termios::tcsetwinsize(controller, size);
+    }
+}

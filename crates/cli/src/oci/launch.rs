@@ -1,0 +1,175 @@
+//! `create` and `run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use runtime::failure::OrFail;
+use runtime::{CreateOptions, Created, Failure};
+
+use super::console::Console;
+use super::log::Log;
+use super::supervise::Supervisor;
+use super::{Global, Outcome, container_id};
+
+/// Flags that both commands have.
+#[derive(Args)]
+struct Launch {
+    /// The container's name
+    id: String,
+    /// Directory with config.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    /// Socket that receives the terminal's controlling end
+    #[arg(long, value_name = "PATH")]
+    console_socket: Option<PathBuf>,
+    /// Socket that receives a pidfd of the first process
+    #[arg(long, value_name = "PATH")]
+    pidfd_socket: Option<PathBuf>,
+    /// File that receives the id of the first process
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Use no pivot_root, for a root in the initial ramdisk
+    #[arg(long)]
+    no_pivot: bool,
+    /// Keep the caller's session keyring
+    #[arg(long)]
+    no_new_keyring: bool,
+    /// Pass descriptors 3 to 2+N on to the program
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    preserve_fds: u32,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Create {
+    #[command(flatten)]
+    launch: Launch,
+}
+
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    launch: Launch,
+    /// Return when the program runs
+    #[arg(short, long)]
+    detach: bool,
+    /// Keep the container after its end
+    #[arg(long)]
+    keep: bool,
+    /// Leave the reaping of orphans to others
+    #[arg(long)]
+    no_subreaper: bool,
+}
+
+impl Create {
+    pub fn run(self, global: &Global, log: &Log) -> Outcome {
+        if self.launch.dry_run {
+            return self.launch.dry_run(global, false);
+        }
+        let console = Console::for_launch(&self.launch.bundle, self.launch.console_socket.as_deref(), true)?;
+        let created = self.launch.create(global, &console, false)?;
+        warn(log, &created);
+        Ok(0)
+    }
+}
+
+impl Run {
+    pub fn run(self, global: &Global, log: &Log) -> Outcome {
+        if self.launch.dry_run {
+            return self.launch.dry_run(global, true);
+        }
+        let console =
+            Console::for_launch(&self.launch.bundle, self.launch.console_socket.as_deref(), self.detach)?;
+        let supervisor = if self.detach { None } else { Some(Supervisor::new(!self.no_subreaper)?) };
+        let created = self.launch.create(global, &console, true)?;
+        warn(log, &created);
+        let Some(supervisor) = supervisor else { return Ok(0) };
+        let code = supervisor.run(created.pid, &created.pidfd, console)?;
+        if !self.keep {
+            for warning in created.container.delete(true)? {
+                log.warning(&warning);
+            }
+        }
+        Ok(code)
+    }
+}
+
+fn warn(log: &Log, created: &Created) {
+    log.debug(&format!("container {} has first process {}", created.container.id(), created.pid));
+    created.warnings.iter().for_each(|warning| log.warning(warning));
+}
+
+impl Launch {
+    fn dry_run(&self, global: &Global, start: bool) -> Outcome {
+        let plan = runtime::plan_create(&container_id(&self.id)?, &self.options(global, None, start)?)?;
+        print!("{plan}");
+        Ok(0)
+    }
+
+    fn create(&self, global: &Global, console: &Console, start: bool) -> Result<Created, Failure> {
+        let id = container_id(&self.id)?;
+        // What goes wrong before the binary is out of reach goes wrong before there is a container.
+        let options = self.options(global, console.socket()?, start)?;
+        let created = runtime::create(&global.state_root(), &id, options)?;
+        if let Some(path) = &self.pidfd_socket {
+            super::console::send_pidfd(path, &created.pidfd)?;
+        }
+        Ok(created)
+    }
+
+    fn options(
+        &self,
+        global: &Global,
+        console_socket: Option<std::os::fd::OwnedFd>,
+        start: bool,
+    ) -> Result<CreateOptions, Failure> {
+        let passed = PassedSockets::from_environment();
+        for fd in 3..3 + self.preserve_fds + passed.count {
+            if !sys::process::is_open(fd as i32) {
+                return Err(Failure::because("preserve", format!("descriptor {fd}"), "it is not open"));
+            }
+        }
+        Ok(CreateOptions {
+            bundle: self.bundle.clone(),
+            cgroup_driver: global.cgroup_driver(),
+            rootless: global.is_rootless(),
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            preserve_fds: self.preserve_fds + passed.count,
+            console_socket,
+            pid_file: self
+                .pid_file
+                .as_deref()
+                .map(std::path::absolute)
+                .transpose()
+                .or_fail("use", "pid file")?,
+            start,
+            extra_env: passed.environment(),
+        })
+    }
+}
+
+/// Sockets that systemd's activation passed to the runtime (sd_listen_fds(3)): they are the program's.
+struct PassedSockets {
+    count: u32,
+    names: Option<String>,
+}
+
+impl PassedSockets {
+    fn from_environment() -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let own = variable("LISTEN_PID").is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+        let count = variable("LISTEN_FDS").and_then(|count| count.parse().ok()).filter(|_| own).unwrap_or(0);
+        Self { count, names: variable("LISTEN_FDNAMES") }
+    }
+
+    fn environment(&self) -> Vec<String> {
+        if self.count == 0 {
+            return Vec::new();
+        }
+        let names = self.names.iter().map(|names| format!("LISTEN_FDNAMES={names}"));
+        [format!("LISTEN_FDS={}", self.count), "LISTEN_PID=1".to_owned()].into_iter().chain(names).collect()
+    }
+}

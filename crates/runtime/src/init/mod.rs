@@ -1,0 +1,206 @@
+//! The container's first process, from its birth to the program's first instruction.
+//!
+//! A loop over the steps of the plan. Each step is a function; what several of them need lies in [`Init`].
+//! The process has one thread and was cloned from one, so allocation is safe; nothing here logs.
+
+mod attributes;
+mod cgroup_mount;
+mod console;
+mod copy_up;
+mod credentials;
+mod device;
+mod idmap;
+mod mount;
+mod namespaces;
+mod program;
+mod restrict;
+mod root;
+mod start;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use namespace::{Kind, NamespaceFile};
+use oci::spec::{Hook, Process, State, Status};
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::plan::Step;
+use crate::protocol::{FromInit, InitEnd};
+
+pub(crate) use cgroup_mount::CgroupView;
+pub(crate) use idmap::{map as id_map, user_namespace};
+pub(crate) use mount::open_bind;
+pub(crate) use namespaces::become_root;
+pub(crate) use root::set as set_attributes;
+pub(crate) use start::{Reply, read_reply};
+
+/// What the steps need that is not in the plan.
+#[derive(Debug)]
+pub(crate) struct Init<'a> {
+    /// The process to become.
+    pub process: &'a Process,
+    /// Who hears of success and failure.
+    pub report: Report,
+    /// The runtime's own /proc, held open: what is written to /proc goes through it, never through a path of the
+    /// container's (CVE-2019-16884, CVE-2025-52881).
+    pub proc: OwnedFd,
+    /// Files of the container's cgroups (v1) that take a process which writes itself in.
+    pub cgroup_files: Vec<OwnedFd>,
+    /// How the container's cgroups are shown to it.
+    pub cgroup_view: Option<CgroupView>,
+    /// Namespaces to join.
+    pub namespaces: Vec<NamespaceFile>,
+    /// The container's first process, for exec.
+    pub container: Option<OwnedFd>,
+    /// Trees that the parent opened since init can't: by their place in `mounts`.
+    pub sources: BTreeMap<usize, OwnedFd>,
+    /// Network devices that the parent moved in.
+    pub net_devices: Vec<crate::netdevice::Moved>,
+    /// Where the pseudo terminal's controlling end goes.
+    pub console_socket: Option<OwnedFd>,
+    /// The FIFO that `start` opens, as a path descriptor.
+    pub start_fifo: Option<OwnedFd>,
+    /// The seccomp filter.
+    pub filter: Option<seccomp::Filter>,
+    /// What hooks read on stdin.
+    pub hook_state: State,
+    /// Descriptors from 3 on that the program inherits.
+    pub preserve_fds: u32,
+    /// The root file system, once open.
+    pub root: Option<OwnedFd>,
+    /// Its path, as long as that means anything.
+    pub root_path: PathBuf,
+    /// Whether the working directory has been entered.
+    pub in_working_directory: bool,
+    /// The program, once found.
+    pub program: Option<CString>,
+}
+
+/// Who hears what becomes of init.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The runtime that made it.
+    Parent(InitEnd),
+    /// The runtime that started it.
+    Starter(OwnedFd),
+}
+
+impl Init<'_> {
+    /// Goes through `steps`. Returns only on failure, which has been reported.
+    pub fn run(mut self, steps: &[Step]) -> ! {
+        for step in steps {
+            if let Err(failure) = self.apply(step) {
+                self.fail(failure);
+                break;
+            }
+        }
+        sys::process::exit_now(1)
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::AwaitParent => self.parent()?.await_go().or_fail("wait for", "the runtime"),
+            Step::OomScore(score) => self.oom_score(*score),
+            Step::JoinCgroups => self.join_cgroups(),
+            Step::Join(kind) => self.join(*kind),
+            Step::JoinContainer(flags) => self.join_container(*flags),
+            Step::BecomeRoot => namespaces::become_root(),
+            Step::Unshare(flags) => sys::process::unshare(*flags).or_fail("unshare", ""),
+            Step::NewTime(offsets) => self.new_time(offsets),
+            Step::NewSession => rustix::process::setsid().map(drop).or_fail("setsid", ""),
+            Step::Keyring(name) => attributes::join_keyring(name),
+            Step::Loopback => sys::net::loopback_up().or_fail("bring up", "the loopback interface"),
+            Step::NetDevices => self.net_devices.iter().try_for_each(crate::netdevice::Moved::settle),
+            Step::PropagateHost(change) => root::propagate(*change),
+            Step::OpenRoot { path, bind } => self.open_root(path, *bind),
+            Step::Mount(plan) => self.mount(plan),
+            Step::Device(device) => self.device(device),
+            Step::DeviceLinks => self.device_links(),
+            Step::MakeWorkingDirectory(path) => self.make_working_directory(path),
+            Step::RuntimeHooks => {
+                self.parent()?.ask(&FromInit::Hooks).or_fail("wait for hooks of", "the runtime")
+            }
+            Step::ContainerHooks(hooks) => self.container_hooks(hooks),
+            Step::EnterRoot(switch) => self.enter_root(*switch),
+            Step::PropagateRoot(change) => root::propagate(*change),
+            Step::Console(size) => self.console(*size),
+            Step::MakeReadonly(path) => self.make_readonly(path),
+            Step::ReadonlyRoot => self.readonly_root(),
+            Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).or_fail("sethostname", name),
+            Step::Domainname(name) => {
+                rustix::system::setdomainname(name.as_bytes()).or_fail("setdomainname", name)
+            }
+            Step::Sysctl { path, value } => self.sysctl(path, value),
+            Step::ReadonlyPath(path) => self.readonly_path(path),
+            Step::MaskPaths(paths) => self.mask(paths),
+            Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true).or_fail("set", "no_new_privs"),
+            Step::Scheduler(attr) => sys::sched::set_scheduler(*attr).or_fail("set", "the scheduler"),
+            Step::IoPriority(class, level) => {
+                sys::sched::set_io_priority(*class, *level).or_fail("set", "the I/O priority")
+            }
+            Step::MemoryPolicy(mode, nodes) => {
+                sys::sched::set_memory_policy(*mode, nodes).or_fail("set", "the memory policy")
+            }
+            Step::Personality(persona) => {
+                sys::process::personality(*persona).map(drop).or_fail("set", "the personality")
+            }
+            Step::Affinity(cpus) => sys::sched::set_affinity(cpus).or_fail("set", "the CPU affinity"),
+            Step::Rlimit(limit) => crate::limits::set(None, limit),
+            Step::ExecLabel { lsm, label } => self.exec_label(*lsm, label),
+            Step::Seccomp => self.seccomp(),
+            Step::Umask(mask) => {
+                rustix::process::umask(rustix::fs::Mode::from_raw_mode(*mask));
+                Ok(())
+            }
+            Step::WorkingDirectory(path) => {
+                self.in_working_directory = self.enter_working_directory(path).is_ok();
+                Ok(())
+            }
+            Step::Credentials(credentials) => self.credentials(credentials),
+            Step::FindProgram => self.find_program(),
+            Step::Ready => self.parent()?.ask(&FromInit::Ready).or_fail("report to", "the runtime"),
+            Step::AwaitStart => self.await_start(),
+            Step::StartHooks(hooks) => self.hooks("startContainer", hooks, Status::Created),
+            Step::Exec => Err(self.exec()),
+        }
+    }
+
+    fn container_hooks(&self, hooks: &[Hook]) -> Result<()> {
+        rustix::process::fchdir(self.root()?).or_fail("enter", "the root file system")?;
+        self.hooks("createContainer", hooks, Status::Creating)
+    }
+
+    /// Runs hooks; the state that they read has the pid that the runtime's side knows init by.
+    fn hooks(&self, kind: &str, hooks: &[Hook], status: Status) -> Result<()> {
+        let own =
+            rustix::fs::readlinkat(&self.proc, "self", Vec::new()).or_fail("read link", "/proc/self")?;
+        let pid = own.to_str().ok().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        crate::hooks::run(kind, hooks, &State { pid, status, ..self.hook_state.clone() }, None)
+    }
+
+    /// Reports a failure; the process must end then.
+    pub fn fail(&self, failure: Failure) {
+        match &self.report {
+            // Nobody is left to hear of a failure to report.
+            Report::Parent(end) => drop(end.say(&FromInit::Failed(failure))),
+            Report::Starter(fifo) => start::tell(fifo, &failure),
+        }
+    }
+
+    fn parent(&self) -> Result<&InitEnd> {
+        match &self.report {
+            Report::Parent(end) => Ok(end),
+            Report::Starter(_) => Err(Failure::because("speak to", "the runtime", "it has gone on")),
+        }
+    }
+
+    fn join(&mut self, kind: Kind) -> Result<()> {
+        let file = self.namespaces.iter().find(|file| file.kind() == kind);
+        let file = file.ok_or_else(|| Failure::because("join", kind, "the namespace is not open"))?;
+        file.enter()
+            .map_err(|error| Failure::because("join", format!("{} namespace", kind.oci_name()), error))
+    }
+}
