@@ -5,6 +5,7 @@ mod getopt;
 mod ns;
 mod output;
 mod signals;
+mod userns;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -29,6 +30,9 @@ enum Tool {
     /// Capabilities: explain, show, list, of files, and run with chosen ones
     #[command(subcommand)]
     Caps(caps::Command),
+    /// User namespaces: what ids mean, who may open a file, and writing maps
+    #[command(subcommand)]
+    Userns(userns::Command),
 }
 
 impl Tool {
@@ -36,6 +40,7 @@ impl Tool {
         match self {
             Self::Ns(command) => command.run(),
             Self::Caps(command) => command.run(),
+            Self::Userns(command) => command.run(),
         }
     }
 }
@@ -47,7 +52,7 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let mut command = Arguments::command();
     command.build();
-    let arguments = getopt::attach_optional_values(&command, arguments);
+    let arguments = getopt::expand_attached_values(&command, arguments);
     let parsed =
         command.try_get_matches_from(arguments).and_then(|matches| Arguments::from_arg_matches(&matches));
     let outcome = match parsed {

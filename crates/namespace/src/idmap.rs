@@ -165,6 +165,16 @@ impl IdMap {
         Self { extents: pieces.collect() }
     }
 
+    /// The map in the other direction: what is inside becomes what is outside.
+    pub fn inverse(&self) -> Self {
+        let turned = self.extents.iter().map(|extent| Extent {
+            inside: extent.outside,
+            outside: extent.inside,
+            count: extent.count,
+        });
+        Self { extents: turned.collect() }
+    }
+
     /// The text that is written to /proc/PID/uid_map, in one piece.
     pub fn render(&self) -> String {
         let line = |extent: &Extent| format!("{} {} {}\n", extent.inside, extent.outside, extent.count);
@@ -241,6 +251,7 @@ mod tests {
         assert_eq!(inner.compose(&outer).render(), "0 1000 5\n5 9000 1\n105 7 5\n");
         assert_eq!(inner.compose(&IdMap::identity()), inner);
         assert_eq!(inner.compose(&IdMap::default()), IdMap::default());
+        assert_eq!(inner.compose(&outer).compose(&outer.inverse()).render(), "0 0 5\n5 5 1\n105 505 5\n");
     }
 
     #[test]

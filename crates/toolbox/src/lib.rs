@@ -9,6 +9,7 @@ pub mod launch;
 pub mod mountinfo;
 pub mod ns;
 pub mod process;
+pub mod userns;
 
 mod printable;
 mod table;

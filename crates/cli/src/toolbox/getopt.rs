@@ -1,5 +1,6 @@
-//! Optional values of short options, as getopt(3) knows them and clap does not: `-n/run/netns/x` is
-//! `--net=/run/netns/x`, `-n` alone is `--net`.
+//! Values attached to short options, as getopt(3) knows them: `-n/run/netns/x` is `--net=/run/netns/x`, `-n` alone
+//! is `--net`. Clap knows no optional values of this form, and beside a command line to run it takes `-t7` for
+//! the program's.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use clap::{Arg, Command};
 
 /// Rewrites the options of the innermost subcommand that `arguments` names, up to its first operand.
-pub fn attach_optional_values(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
+pub fn expand_attached_values(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
     let mut command = command;
     let mut rewritten = Vec::with_capacity(arguments.len());
     let mut rest = arguments.into_iter();
@@ -47,16 +48,16 @@ fn rewrite(command: &Command, word: &OsStr) -> (Vec<OsString>, bool) {
         let rest = &letters[position + 1..];
         let option = command.get_arguments().find(|option| option.get_short() == Some(char::from(letter)));
         let Some(option) = option else { break };
-        if option.is_require_equals_set()
-            && !rest.is_empty()
-            && let Some(long) = option.get_long()
-        {
-            let value = OsString::from_vec([b"--", long.as_bytes(), b"=", rest].concat());
-            let before = OsString::from_vec([b"-", &letters[..position]].concat());
-            return (if position > 0 { vec![before, value] } else { vec![value] }, false);
-        }
-        if needs_value(option) {
-            return (vec![word.to_owned()], rest.is_empty());
+        let takes_value = option.is_require_equals_set() || needs_value(option);
+        match option.get_long() {
+            Some(long) if takes_value && !rest.is_empty() => {
+                let before = [b"-", &letters[..position]].concat();
+                let value = [b"--", long.as_bytes(), b"=", rest].concat();
+                let words = [before, value].into_iter().filter(|word| word != b"-").map(OsString::from_vec);
+                return (words.collect(), false);
+            }
+            _ if needs_value(option) => return (vec![word.to_owned()], rest.is_empty()),
+            _ => {}
         }
     }
     (vec![word.to_owned()], false)
@@ -85,7 +86,7 @@ mod tests {
         let mut command = Command::new("berth").subcommand(Command::new("ns").subcommand(inner));
         command.build();
         let words = ["berth", "ns", "enter"].iter().chain(words).map(OsString::from).collect();
-        let words = attach_optional_values(&command, words);
+        let words = expand_attached_values(&command, words);
         words.into_iter().skip(3).map(|word| word.into_string().unwrap()).collect()
     }
 
@@ -100,7 +101,7 @@ mod tests {
     fn the_programs_own_options_stay_as_they_are() {
         assert_eq!(rewritten(&["-t", "7", "-n", "ls", "-n/x"]), ["-t", "7", "-n", "ls", "-n/x"]);
         assert_eq!(rewritten(&["--target", "7", "-n/x"]), ["--target", "7", "--net=/x"]);
-        assert_eq!(rewritten(&["-t7", "-n/x", "--", "-n/x"]), ["-t7", "--net=/x", "--", "-n/x"]);
+        assert_eq!(rewritten(&["-t7", "-n/x", "--", "-n/x"]), ["--target=7", "--net=/x", "--", "-n/x"]);
         assert_eq!(rewritten(&["-a", "prog", "-n/x"]), ["-a", "prog", "-n/x"]);
     }
 }

@@ -3,3 +3,4 @@
 mod caps;
 mod ns;
 mod support;
+mod userns;

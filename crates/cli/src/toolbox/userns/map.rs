@@ -1,0 +1,52 @@
+//! `berth userns map`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use namespace::IdKind;
+use serde_json::{Value, json};
+use toolbox::containers::Containers;
+use toolbox::userns::levels::Levels;
+
+use crate::toolbox::{Outcome, output};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// JSON
+    #[arg(long)]
+    json: bool,
+    /// A process id or a container
+    target: String,
+}
+
+impl Arguments {
+    pub fn run(self) -> Outcome {
+        let levels = Levels::of_process(Containers::read(&[]).resolve(&self.target)?)?;
+        if self.json {
+            output::print_json(&json(&levels))?;
+        } else {
+            output::print(&levels.text())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn json(levels: &Levels) -> Value {
+    let extents = |map: Option<&namespace::IdMap>| {
+        map.map(|map| map.extents().iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let level = |(position, level): (usize, &toolbox::userns::levels::Level)| {
+        let parent = |kind| extents(levels.to_parent(position, kind).as_ref());
+        json!({
+            "ns": level.inode,
+            "owner": level.owner_uid,
+            "setgroups": level.setgroups,
+            "users": { "parent": parent(IdKind::User), "caller": extents(level.map(IdKind::User)) },
+            "groups": { "parent": parent(IdKind::Group), "caller": extents(level.map(IdKind::Group)) },
+        })
+    };
+    json!({
+        "pid": levels.pid.as_raw_pid(),
+        "levels": levels.levels.iter().enumerate().map(level).collect::<Vec<_>>(),
+    })
+}
