@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use cgroup::{Driver, Error, Group, Host};
+use cgroup::{Driver, Error, Group, Host, with_default_devices};
 use oci::spec::resources::LinuxResources;
 
 /// A group below `/berth-test-*`, removed when dropped.
@@ -26,9 +26,12 @@ impl Scratch {
         Self(Group::locate(&host, &Driver::Cgroupfs, Some(path), "id", false).unwrap())
     }
 
+    /// With the standard devices.
     pub fn create(name: &str, resources: &str) -> Result<Self, Error> {
         let mut group = Self::locate(name);
-        group.0.create(Some(&parse(resources)), None)?;
+        let resources = parse(resources);
+        let devices = with_default_devices(&resources.devices, &[]);
+        group.0.create(Some(&LinuxResources { devices, ..resources }), None)?;
         Ok(group)
     }
 
