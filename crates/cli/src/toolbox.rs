@@ -1,7 +1,9 @@
 //! `berth ns|userns|caps|cgroup|mounts|netns|seccomp|explain`: the toolbox, which needs no engine.
 
 mod caps;
+mod cgroup;
 mod getopt;
+mod mounts;
 mod ns;
 mod output;
 mod signals;
@@ -33,6 +35,11 @@ enum Tool {
     /// User namespaces: what ids mean, who may open a file, and writing maps
     #[command(subcommand)]
     Userns(userns::Command),
+    /// Control groups: limits, use and pressure
+    #[command(subcommand)]
+    Cgroup(cgroup::Command),
+    /// The mounts of a process and how they differ from the caller's
+    Mounts(mounts::Arguments),
 }
 
 impl Tool {
@@ -41,6 +48,8 @@ impl Tool {
             Self::Ns(command) => command.run(),
             Self::Caps(command) => command.run(),
             Self::Userns(command) => command.run(),
+            Self::Cgroup(command) => command.run(),
+            Self::Mounts(arguments) => arguments.run(),
         }
     }
 }

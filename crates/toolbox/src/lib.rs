@@ -7,6 +7,7 @@ pub mod containers;
 pub mod credentials;
 pub mod launch;
 pub mod mountinfo;
+pub mod mounts;
 pub mod ns;
 pub mod process;
 pub mod userns;

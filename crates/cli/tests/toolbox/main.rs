@@ -1,6 +1,8 @@
 //! The toolbox against the kernel, and against the tools of util-linux and libcap.
 
 mod caps;
+mod cgroup;
+mod mounts;
 mod ns;
 mod support;
 mod userns;

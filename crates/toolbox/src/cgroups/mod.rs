@@ -1,4 +1,8 @@
-//! Which cgroups a process is in, and where they are found in the file system; cgroups(7), /proc/PID/cgroup.
+//! Control groups: which ones a process is in, where they are found in the file system, and what they say;
+//! cgroups(7), /proc/PID/cgroup.
+
+pub mod show;
+pub mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
