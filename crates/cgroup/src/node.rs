@@ -114,16 +114,23 @@ impl Node {
         if missing(leaf, "cgroup.controllers")?.is_empty() {
             return Ok(());
         }
-        let mut dir = root.open("")?;
-        for name in self.path.parent().as_str().split('/') {
-            hand_down(&dir, &missing(&dir, "cgroup.subtree_control")?);
+        hand_down(&root, &missing(&root, "cgroup.subtree_control")?);
+        let mut dir = root;
+        for name in self.path.parent().as_str().split('/').filter(|name| !name.is_empty()) {
             dir = dir.open(name)?;
-        }
-        if !self.path.parent().is_root() {
             hand_down(&dir, &missing(&dir, "cgroup.subtree_control")?);
         }
-        Ok(())
+        join_threaded_tree(leaf)
     }
+}
+
+/// Below a group with threaded children a new group takes no process before it is threaded, too. It then has
+/// no memory and no I/O controller; a limit that needs one says so.
+fn join_threaded_tree(leaf: &Dir) -> Result<(), Error> {
+    if leaf.read("cgroup.type").is_ok_and(|kind| kind.trim() == "domain invalid") {
+        leaf.write("cgroup.type", "threaded")?;
+    }
+    Ok(())
 }
 
 /// Writes all names at once; if one of them is refused, each alone.

@@ -1,6 +1,8 @@
 //! The processes of a group: joining, listing, killing.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -83,14 +85,15 @@ impl Group {
     /// that it cannot grow faster than it is signalled. Refused if the caller itself is in the group.
     pub fn kill_all(&self, signal: Signal) -> Result<(), Error> {
         self.refuse_own()?;
-        if signal == Signal::KILL && self.kill_unified()? && self.legacy.is_empty() {
+        let killed = signal == Signal::KILL && self.kill_unified()?;
+        if killed && self.legacy.is_empty() {
             return Ok(());
         }
         let was_frozen = self.is_frozen()?;
-        // Without a freezer the loop below has to do.
-        let frozen = was_frozen || self.freeze().is_ok();
+        // Without a freezer the loop over all processes has to do.
+        let freeze = !killed && !was_frozen && self.freeze().is_ok();
         let done = self.signal_all(signal);
-        if frozen && (!was_frozen || signal == Signal::KILL) {
+        if freeze || (was_frozen && signal == Signal::KILL) {
             // v1 delivers even SIGKILL only to what is thawed.
             let _ = self.thaw();
         }
@@ -107,26 +110,36 @@ impl Group {
         }
     }
 
+    /// Signals each process once, until there are no new ones.
     fn signal_all(&self, signal: Signal) -> Result<(), Error> {
-        for pid in self.pids()?.into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
-            match rustix::process::kill_process(pid, signal) {
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(e) => {
-                    let path = self.nodes().next().map(Node::dir).unwrap_or_default();
-                    return Err(Error::io(format!("signal process {} of", pid.as_raw_nonzero()), &path, e));
+        let mut done = HashSet::new();
+        loop {
+            let new: Vec<u32> = self.pids()?.into_iter().filter(|pid| done.insert(*pid)).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for pid in new.into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+                match rustix::process::kill_process(pid, signal) {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(e) => {
+                        let operation = format!("signal process {} of", pid.as_raw_nonzero());
+                        return Err(Error::io(operation, &self.any_dir(), e));
+                    }
                 }
             }
         }
-        Ok(())
+    }
+
+    /// One of the directories, for messages.
+    fn any_dir(&self) -> PathBuf {
+        self.nodes().next().map(Node::dir).unwrap_or_default()
     }
 
     /// A path of hostile or careless origin may name the group in which we or the host's processes live.
     fn refuse_own(&self) -> Result<(), Error> {
         let own = std::process::id();
-        let refuse = |reason| {
-            let path = self.nodes().next().map(Node::dir).unwrap_or_default();
-            Err(Error::Refused { operation: "kill the processes of", path, reason })
-        };
+        let refuse =
+            |reason| Err(Error::Refused { operation: "kill the processes of", path: self.any_dir(), reason });
         if self.nodes().any(|node| node.path.is_root()) {
             return refuse("it is the root of the hierarchy");
         }

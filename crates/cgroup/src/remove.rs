@@ -41,8 +41,10 @@ fn remove(node: &Node, deadline: Instant) -> Result<(), Error> {
         match parent.remove(node.path.name()) {
             Err(e) if e.errno() == Some(Errno::BUSY) => {
                 // Children make it busy, too.
-                let Ok(dir) = parent.open(node.path.name()) else { continue };
-                walk(dir, |_| Ok(()), remove_unless_busy)?;
+                match parent.open(node.path.name()) {
+                    Err(e) if e.is_gone() => return Ok(()),
+                    dir => walk(dir?, |_| Ok(()), remove_unless_busy)?,
+                }
             }
             done => return done,
         }
