@@ -199,11 +199,7 @@ impl Contents {
         let mut ingest = self.lease.ingest_unnamed("")?;
         let start = self.copy(content, &mut ingest)?;
         let blob = ingest.commit()?;
-        let kind = match Compression::detect(&start) {
-            Compression::None => media_type::DOCKER_LAYER,
-            Compression::Gzip => media_type::DOCKER_LAYER_GZIP,
-            Compression::Zstd => media_type::OCI_LAYER_ZSTD,
-        };
+        let kind = Compression::detect(&start).oci_layer();
         Ok(Some(Descriptor::new(kind, blob.digest, blob.size)))
     }
 
@@ -287,7 +283,7 @@ impl Contents {
         let mut targets = Vec::new();
         for image in self.parse_docker(docker)? {
             let mut config = self.resolve(&image.config)?.clone();
-            media_type::DOCKER_CONFIG.clone_into(&mut config.media_type);
+            media_type::OCI_CONFIG.clone_into(&mut config.media_type);
             let parsed: ImageConfig = self.lease.store().config(&config.digest)?;
             let mut layers = Vec::new();
             for path in &image.layers {
@@ -300,7 +296,7 @@ impl Contents {
             }
             let manifest = Manifest {
                 schema_version: 2,
-                media_type: Some(media_type::DOCKER_MANIFEST.to_owned()),
+                media_type: Some(media_type::OCI_MANIFEST.to_owned()),
                 artifact_type: None,
                 config,
                 layers,
@@ -308,7 +304,7 @@ impl Contents {
                 annotations: Default::default(),
             };
             let bytes = serde_json::to_vec(&manifest).expect("a manifest becomes JSON");
-            let target = self.lease.put(media_type::DOCKER_MANIFEST, &bytes)?;
+            let target = self.lease.put(media_type::OCI_MANIFEST, &bytes)?;
             targets.push((target, self.parse_names(image.repo_tags.iter().flatten())?));
         }
         Ok(targets)
