@@ -4,6 +4,7 @@ mod caps;
 mod cgroup;
 mod getopt;
 mod mounts;
+mod netns;
 mod ns;
 mod output;
 mod signals;
@@ -38,6 +39,9 @@ enum Tool {
     /// Control groups: limits, use and pressure
     #[command(subcommand)]
     Cgroup(cgroup::Command),
+    /// Network namespaces: list with links and peers, name, run programs in them
+    #[command(subcommand)]
+    Netns(netns::Command),
     /// The mounts of a process and how they differ from the caller's
     Mounts(mounts::Arguments),
 }
@@ -49,6 +53,7 @@ impl Tool {
             Self::Caps(command) => command.run(),
             Self::Userns(command) => command.run(),
             Self::Cgroup(command) => command.run(),
+            Self::Netns(command) => command.run(),
             Self::Mounts(arguments) => arguments.run(),
         }
     }

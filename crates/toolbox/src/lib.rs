@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod launch;
 pub mod mountinfo;
 pub mod mounts;
+pub mod netns;
 pub mod ns;
 pub mod process;
 pub mod userns;

@@ -56,9 +56,12 @@ impl Mounts {
     pub fn of_process(pid: Pid) -> Result<Self, ProcessError> {
         let theirs = mountinfo::parse(&process::read_file(pid, "mountinfo")?);
         let ours = mountinfo::read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
-        let at: BTreeMap<&str, &Mount> =
-            ours.iter().map(|mount| (mount.mount_point.as_str(), mount)).collect();
-        let entry = |mount: &Mount| Entry::new(mount, at.get(mount.mount_point.as_str()).copied());
+        let mut at: BTreeMap<&str, Vec<&Mount>> = BTreeMap::new();
+        for mount in &ours {
+            at.entry(&mount.mount_point).or_default().push(mount);
+        }
+        let on = |point: &str| at.get(point).map_or(&[][..], Vec::as_slice);
+        let entry = |mount: &Mount| Entry::new(mount, on(&mount.mount_point));
         let present: BTreeSet<&str> = theirs.iter().map(|mount| mount.mount_point.as_str()).collect();
         let mut missing: Vec<_> =
             at.keys().filter(|point| !present.contains(**point)).map(ToString::to_string).collect();
@@ -121,13 +124,16 @@ impl Mounts {
 }
 
 impl Entry {
-    fn new(mount: &Mount, ours: Option<&Mount>) -> Self {
-        let difference = match ours {
-            Some(ours) if ours.device == mount.device && ours.root == mount.root => {
-                if ours.options == mount.options { Difference::Same } else { Difference::Options }
+    /// `ours` are the caller's mounts on the same mount point.
+    fn new(mount: &Mount, ours: &[&Mount]) -> Self {
+        let mut difference = Difference::Own;
+        for ours in ours.iter().filter(|ours| ours.device == mount.device && ours.root == mount.root) {
+            if ours.options == mount.options {
+                difference = Difference::Same;
+                break;
             }
-            _ => Difference::Own,
-        };
+            difference = Difference::Options;
+        }
         let source = match mount.root.as_str() {
             "/" => mount.source.clone(),
             root => format!("{}[{root}]", mount.source),
@@ -192,18 +198,18 @@ mod tests {
     fn an_overlay_shows_its_layers_from_the_top() {
         let overlay =
             mount("9 1 0:9 / /m rw master:3 - overlay o rw,lowerdir=/b:/a,upperdir=/u,workdir=/w,xino=off\n");
-        let entry = Entry::new(&overlay, None);
+        let entry = Entry::new(&overlay, &[]);
         assert_eq!(entry.layers, ["/u", "/b", "/a"]);
         assert_eq!((entry.options.as_str(), entry.propagation.as_str()), ("rw,xino=off", "slave:3"));
         assert_eq!(entry.difference, Difference::Own);
         let appended = mount("9 1 0:9 / /m ro - overlay o ro,lowerdir+=/b,lowerdir+=/a\n");
-        assert_eq!(Entry::new(&appended, None).layers, ["/b", "/a"]);
+        assert_eq!(Entry::new(&appended, &[]).layers, ["/b", "/a"]);
     }
 
     #[test]
     fn differences_are_those_of_file_system_and_options() {
         let ours = mount("1 1 8:1 / / rw shared:1 - ext4 /dev/a rw\n");
-        let difference = |line: &str| Entry::new(&mount(line), Some(&ours)).difference;
+        let difference = |line: &str| Entry::new(&mount(line), &[&ours]).difference;
         assert_eq!(difference("7 7 8:1 / / rw - ext4 /dev/a rw\n"), Difference::Same);
         assert_eq!(difference("7 7 8:1 / / ro,idmapped - ext4 /dev/a rw\n"), Difference::Options);
         assert_eq!(difference("7 7 8:1 /sub / rw - ext4 /dev/a rw\n"), Difference::Own);

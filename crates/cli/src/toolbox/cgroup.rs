@@ -80,7 +80,7 @@ impl Tree {
         if self.json {
             output::print_json(&tree)?;
         } else {
-            output::print(&tree.text(self.all))?;
+            output::print_table(&tree.text(self.all))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -11,6 +11,16 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Prints lines, on a terminal no longer than it is wide.
+pub fn print_table(text: &str) -> io::Result<()> {
+    let width = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if width == 0 {
+        return print(text);
+    }
+    let cut: String = text.lines().flat_map(|line| line.chars().take(width).chain(['\n'])).collect();
+    print(&cut)
+}
+
 /// Prints a value as indented JSON.
 pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))

@@ -3,6 +3,7 @@
 mod caps;
 mod cgroup;
 mod mounts;
+mod netns;
 mod ns;
 mod support;
 mod userns;

@@ -54,7 +54,7 @@ impl Ls {
         if self.json {
             output::print_json(&holders)?;
         } else {
-            output::print(&ls::table(&holders).to_string())?;
+            output::print_table(&ls::table(&holders).to_string())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -35,7 +35,7 @@ pub struct Arguments {
     /// A list, not a tree: the default
     #[arg(short = 'l', long, conflicts_with = "tree")]
     list: bool,
-    /// Accepted for lsns's sake: nothing is cut off
+    /// Cut no line off at the width of the terminal
     #[arg(short = 'u', long)]
     notruncate: bool,
     /// Accepted for lsns's sake: nothing is wrapped
@@ -77,10 +77,10 @@ impl Arguments {
             output::print_json(&listing.json())?;
         } else if self.raw {
             output::print(&listing.table().raw(!self.noheadings))?;
-        } else if self.noheadings {
-            output::print(&listing.table().body())?;
         } else {
-            output::print(&listing.table().to_string())?;
+            let table = listing.table();
+            let text = if self.noheadings { table.body() } else { table.to_string() };
+            if self.notruncate { output::print(&text)? } else { output::print_table(&text)? }
         }
         if listing.hidden() > 0 {
             eprintln!("berth: the namespaces of {} processes may only be seen by root", listing.hidden());
