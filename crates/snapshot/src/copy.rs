@@ -17,21 +17,31 @@ use crate::{Result, SnapshotError, attributes, tree};
 
 /// Copies what shows through the layers `lower` (topmost first) into the empty directory `to`.
 pub fn materialize(lower: &[PathBuf], to: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let mut roots = Vec::new();
-    for layer in lower {
-        roots.push(tree::open_root(layer).map_err(|error| SnapshotError::io("open", layer, error))?);
-    }
-    let mut copy = Copy { linked: BTreeMap::new(), root: to };
-    copy.directory(&roots, to, b"").map_err(|error| SnapshotError::io("copy layers to", path, error))
+    Copy::new(to)
+        .directory(&open_all(lower)?, to, b"")
+        .map_err(|error| SnapshotError::io("copy layers to", path, error))
 }
 
-struct Copy<'fd> {
+/// Opens the directories of layers.
+pub fn open_all(layers: &[PathBuf]) -> Result<Vec<OwnedFd>> {
+    let open =
+        |layer: &PathBuf| tree::open_root(layer).map_err(|error| SnapshotError::io("open", layer, error));
+    layers.iter().map(open).collect()
+}
+
+/// Copies files to places below a root.
+pub struct Copy<'fd> {
     root: BorrowedFd<'fd>,
     /// Files with several names, by device and inode, and where their first copy is.
     linked: BTreeMap<(u64, u64), Vec<u8>>,
 }
 
-impl Copy<'_> {
+impl<'fd> Copy<'fd> {
+    /// Copies to places below `root`.
+    pub fn new(root: BorrowedFd<'fd>) -> Copy<'fd> {
+        Copy { root, linked: BTreeMap::new() }
+    }
+
     /// Copies the directory that `layers` (topmost first) make together.
     fn directory(&mut self, layers: &[OwnedFd], to: BorrowedFd<'_>, path: &[u8]) -> io::Result<()> {
         for (name, found) in merge(layers)? {
@@ -49,7 +59,8 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn other(
+    /// Copies what is no directory, or links it to its first copy.
+    pub fn other(
         &mut self,
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
@@ -79,7 +90,7 @@ impl Copy<'_> {
 }
 
 /// What a name means in the topmost layer that has it.
-enum Found {
+pub enum Found {
     /// A directory, and the same directory in each layer that it is merged with.
     Directory(Vec<OwnedFd>),
     /// Anything else, in the layer with this number.
@@ -87,7 +98,7 @@ enum Found {
 }
 
 /// The names that show through `layers`, one directory in each, topmost first.
-fn merge(layers: &[OwnedFd]) -> io::Result<BTreeMap<Vec<u8>, Found>> {
+pub fn merge(layers: &[OwnedFd]) -> io::Result<BTreeMap<Vec<u8>, Found>> {
     let mut found: BTreeMap<Vec<u8>, Option<Found>> = BTreeMap::new();
     // Directories that a layer below can no longer add to.
     let mut closed = std::collections::BTreeSet::new();
@@ -125,7 +136,7 @@ fn merge(layers: &[OwnedFd]) -> io::Result<BTreeMap<Vec<u8>, Found>> {
 
 /// Copies a regular file: by sharing its blocks, or else its data without its holes.
 fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    let source = openat(from, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let source = tree::open_file(from, name)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(to, name, flags, Mode::RUSR | Mode::WUSR)?;
     match ioctl_ficlone(&target, &source) {

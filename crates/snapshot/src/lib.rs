@@ -16,6 +16,8 @@
 //! a layer finds all those below it. A snapshot is not synced: after a power cut it may be damaged, and says so.
 
 mod attributes;
+mod changes;
+mod commit;
 mod copy;
 mod error;
 mod layers;
@@ -25,6 +27,7 @@ mod snapshots;
 mod stage;
 mod tree;
 mod unpack;
+mod usage;
 
 pub mod layer;
 pub mod tar;
@@ -40,6 +43,7 @@ pub use layers::Layer;
 pub use mount::Layout;
 pub use snapshots::{Kind, Snapshot};
 pub use unpack::{LayerSource, UnpackOptions};
+pub use usage::Usage;
 
 /// The result of operations on snapshots.
 pub type Result<T> = std::result::Result<T, SnapshotError>;

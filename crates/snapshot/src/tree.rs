@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, chmodat, fchmod, openat2,
-    renameat_with, seek, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, chmodat, fchmod, openat,
+    openat2, renameat_with, seek, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -17,6 +17,13 @@ pub fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     openat2(parent, name, flags, Mode::empty(), resolve)
+}
+
+/// Opens the regular file `name` in `parent` for reading, not through a link.
+pub fn open_file(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    // A pipe put in its place meanwhile must not make us wait.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty())
 }
 
 /// The names in a directory and what they are, in no order.

@@ -10,7 +10,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use oci::image::Digest;
 use oci::image::config::chain_ids;
@@ -19,6 +20,9 @@ use crate::layer::{Applied, ApplyOptions, LayerError, apply, inflate, limit_exce
 use crate::layers::Record;
 use crate::stage::{Stage, sync_directory};
 use crate::{Result, SnapshotError, Snapshots, attributes};
+
+/// How long written data waits for the disk while layers are applied.
+const WRITE_BACK: Duration = Duration::from_millis(500);
 
 /// A layer's archive, compressed or not.
 pub struct LayerSource<'a> {
@@ -170,8 +174,7 @@ impl Snapshots {
     ) -> Result<()> {
         let mut at = 0;
         while at < outcomes.len() {
-            let died = |_| SnapshotError::io("unpack into", &self.root, io::Error::other("a worker died"));
-            let mut batch = vec![outcomes[at].recv().map_err(died)??];
+            let mut batch = vec![self.await_layer(&outcomes[at])??];
             at += 1;
             let mut failed = Ok(());
             while let Some(outcome) = outcomes.get(at).and_then(|outcome| outcome.try_recv().ok()) {
@@ -191,14 +194,27 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Waits for a layer, and has the disk work on what was written until then: the last sync has less to do.
+    fn await_layer(&self, outcome: &Receiver<Result<Ready>>) -> Result<Result<Ready>> {
+        loop {
+            match outcome.recv_timeout(WRITE_BACK) {
+                Ok(ready) => return Ok(ready),
+                Err(RecvTimeoutError::Timeout) => self.sync()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let died = io::Error::other("a worker died");
+                    return Err(SnapshotError::io("unpack into", &self.root, died));
+                }
+            }
+        }
+    }
+
     fn commit_batch(&self, batch: Vec<Ready>, committed: &mut dyn FnMut(&Digest)) -> Result<()> {
-        let mut below: Vec<PathBuf> =
-            batch[0].record.ancestors.iter().rev().map(|id| self.layer_files(id)).collect();
+        let mut below = self.files_below(&batch[0].record);
         for ready in &batch {
             attributes::inherit(&ready.stage, &ready.implied, &below)?;
             below.push(ready.stage.path().join("fs"));
         }
-        rustix::fs::syncfs(&self.directory).map_err(|error| SnapshotError::io("sync", &self.root, error))?;
+        self.sync()?;
         for Ready { chain_id, record, stage, .. } in batch {
             self.name_layer(&chain_id, &record, stage)?;
             committed(&record.diff_id);
@@ -206,9 +222,32 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Commits one staged layer.
+    pub(crate) fn commit_layer(
+        &self,
+        chain_id: &Digest,
+        record: &Record,
+        stage: Stage,
+        implied: &[Vec<u8>],
+    ) -> Result<()> {
+        attributes::inherit(&stage, implied, &self.files_below(record))?;
+        self.sync()?;
+        self.name_layer(chain_id, record, stage)
+    }
+
+    /// The directories of the layers below one, lowest first.
+    fn files_below(&self, record: &Record) -> Vec<PathBuf> {
+        record.ancestors.iter().rev().map(|chain_id| self.layer_files(chain_id)).collect()
+    }
+
+    /// Writes everything in the file system to the disk: one call for any number of files.
+    fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.directory).map_err(|error| SnapshotError::io("sync", &self.root, error))
+    }
+
     /// Gives a synced layer its name, if its parent is still there. If another process was faster, ours is as
     /// good as its and goes.
-    pub(crate) fn name_layer(&self, chain_id: &Digest, record: &Record, stage: Stage) -> Result<()> {
+    fn name_layer(&self, chain_id: &Digest, record: &Record, stage: Stage) -> Result<()> {
         let _lock = self.lock_shared()?;
         if let Some(parent) = record.ancestors.first()
             && !self.has_layer(parent)?

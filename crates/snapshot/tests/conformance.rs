@@ -79,6 +79,8 @@ conformance! {
     what_is_in_use_stays
     init_files_lie_over_the_image
     keys_are_checked
+    committed_changes_are_the_same_layer_again
+    usage_is_what_du_says
 }
 
 fn layers_show_through_in_order(driver: Driver) {
@@ -326,4 +328,71 @@ fn a_failing_download_is_the_error() {
     };
     let error = snapshots.unpack(vec![failing], &snapshots.unpack_options(), &mut |_| {}).unwrap_err();
     assert!(chain(&error).contains("the registry is gone"), "{}", chain(&error));
+}
+
+fn committed_changes_are_the_same_layer_again(driver: Driver) {
+    let temp = tempfile::tempdir().unwrap();
+    let snapshots = open(temp.path(), driver);
+    let base = vec![
+        dir("d"),
+        file("d/gone", ""),
+        file("d/kept", "k"),
+        file("changed", "1"),
+        dir("replaced"),
+        file("replaced/x", ""),
+        dir("emptied"),
+        file("emptied/y", ""),
+        symlink("l", "d"),
+        hard("changed2", "changed"),
+        file("mode", ""),
+    ];
+    let top = unpack(&snapshots, &[base]);
+    snapshots.prepare("c", Some(&top)).unwrap();
+    let mounted = Mounted::new(&snapshots, "c");
+    let at = |path: &str| mounted.0.join(path);
+    std::fs::remove_file(at("d/gone")).unwrap();
+    std::fs::write(at("changed"), "two").unwrap();
+    std::fs::remove_dir_all(at("replaced")).unwrap();
+    std::fs::write(at("replaced"), "now a file").unwrap();
+    std::fs::remove_dir_all(at("emptied")).unwrap();
+    std::fs::create_dir(at("emptied")).unwrap();
+    std::fs::write(at("new"), "n").unwrap();
+    std::fs::hard_link(at("new"), at("new2")).unwrap();
+    std::os::unix::fs::symlink("new", at("l2")).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(at("mode"), std::fs::Permissions::from_mode(0o4711)).unwrap();
+    std::fs::File::create(at("sparse")).unwrap().set_len(1 << 26).unwrap();
+
+    let mut archive = Vec::new();
+    let layer = snapshots.commit("c", &mut archive).unwrap();
+    assert_eq!(layer.diff_id, Digest::sha256(&archive));
+    assert!(archive.len() < 1 << 20, "holes were stored: {} bytes", archive.len());
+    assert!(!String::from_utf8_lossy(&archive).contains("d/kept"), "what did not change is in the layer");
+    let mut again = Vec::new();
+    snapshots.snapshot("c").unwrap().diff(&mut again).unwrap();
+    assert!(archive == again, "two archives of the same changes differ");
+    snapshots.view("v", Some(&layer.chain_id)).unwrap();
+    let view = Mounted::new(&snapshots, "v");
+    let (mut shown, mut expected) = (tree(&view.0), tree(&mounted.0));
+    // The root is not in the layer.
+    shown.remove(Path::new(""));
+    expected.remove(Path::new(""));
+    assert_eq!(shown, expected);
+}
+
+fn usage_is_what_du_says(driver: Driver) {
+    let temp = tempfile::tempdir().unwrap();
+    let snapshots = open(temp.path(), driver);
+    let big = "x".repeat(3 << 20);
+    let top = unpack(&snapshots, &[vec![dir("d"), file("d/a", &big), hard("b", "d/a"), file("c", "1")]]);
+    snapshots.prepare("c", Some(&top)).unwrap();
+    let output = std::process::Command::new("du").args(["-s", "-B1"]).arg(temp.path()).output().unwrap();
+    let du: u64 =
+        String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let usage = snapshots.usage().unwrap();
+    assert!(usage.bytes.abs_diff(du) * 100 <= du, "{} and {du}", usage.bytes);
+    let layer = snapshots.layer_usage(&snapshots.layer(&top).unwrap()).unwrap();
+    assert_eq!(layer.inodes, 4);
+    let written = snapshots.snapshot("c").unwrap().usage().unwrap();
+    assert_eq!(written.inodes, if driver == Driver::Overlay { 1 } else { 4 });
 }

@@ -9,6 +9,7 @@
 
 mod apply;
 mod destination;
+mod diff;
 mod error;
 mod inflate;
 mod metadata;
@@ -17,8 +18,9 @@ mod path;
 mod whiteout;
 
 pub use apply::{Applied, ApplyOptions, Devices, Process, apply};
+pub use diff::diff;
 pub use error::LayerError;
 pub(crate) use error::limit_exceeded;
 pub use inflate::{Inflated, inflate};
 pub use whiteout::XattrNamespace;
-pub(crate) use whiteout::{is_opaque, is_overlays, is_whiteout};
+pub(crate) use whiteout::{is_opaque, is_overlays, is_whiteout, make as make_whiteout, make_opaque};

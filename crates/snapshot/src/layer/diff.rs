@@ -1,0 +1,162 @@
+//! From a directory in overlay's form to a layer's archive: the inverse of applying. The same directory gives the
+//! same bytes.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, Stat, fstat, major, minor, readlinkat, statat};
+
+use super::whiteout::{is_opaque, is_whiteout};
+use crate::tar::{Entry, Kind, Time, Writer};
+use crate::{attributes, tree};
+
+/// Holes of fewer bytes than these together are written as zeros, which every reader understands.
+const WORTHWHILE_HOLES: u64 = 1 << 20;
+
+/// Writes what `directory` holds as a layer. Sockets are left out: no archive can hold them.
+pub fn diff(directory: BorrowedFd<'_>, out: impl Write) -> io::Result<()> {
+    let mut diff = Diff { writer: Writer::new(out), linked: HashMap::new(), buffer: vec![0; 256 << 10] };
+    diff.directory(directory, b"")?;
+    diff.writer.finish()?.flush()
+}
+
+struct Diff<W> {
+    writer: Writer<W>,
+    /// Files with several names, by device and inode, and the name that was written first.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Diff<W> {
+    fn directory(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<()> {
+        let mut names = tree::list(directory)?;
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if !path.is_empty() && is_opaque(directory)? {
+            self.writer.entry(&mark(join(path, b".wh..wh..opq")))?;
+        }
+        for (name, _) in names {
+            let stat = statat(directory, &name[..], AtFlags::SYMLINK_NOFOLLOW)?;
+            if is_whiteout(&stat) {
+                self.writer.entry(&mark(join(path, &[b".wh.", &name[..]].concat())))?;
+                continue;
+            }
+            let path = join(path, &name);
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Socket => {}
+                FileType::Directory => {
+                    let below = tree::open_directory(directory, &name)?;
+                    let mut entry = described([&path[..], b"/"].concat(), Kind::Directory, &stat);
+                    entry.xattrs = attributes::xattrs(below.as_fd())?;
+                    self.writer.entry(&entry)?;
+                    self.directory(below.as_fd(), &path)?;
+                }
+                kind => self.leaf(directory, &name, path, kind, &stat)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        path: Vec<u8>,
+        kind: FileType,
+        stat: &Stat,
+    ) -> io::Result<()> {
+        if stat.st_nlink > 1 {
+            let inode = (stat.st_dev, stat.st_ino);
+            if let Some(first) = self.linked.get(&inode) {
+                return self
+                    .writer
+                    .entry(&Entry { link: first.clone(), ..described(path, Kind::HardLink, stat) });
+            }
+            self.linked.insert(inode, path.clone());
+        }
+        match kind {
+            FileType::RegularFile => self.file(parent, name, path),
+            FileType::Symlink => {
+                let link = readlinkat(parent, name, Vec::new())?.into_bytes();
+                self.writer.entry(&Entry { link, ..described(path, Kind::Symlink, stat) })
+            }
+            FileType::CharacterDevice => self.writer.entry(&described(path, Kind::Character, stat)),
+            FileType::BlockDevice => self.writer.entry(&described(path, Kind::Block, stat)),
+            _ => self.writer.entry(&described(path, Kind::Fifo, stat)),
+        }
+    }
+
+    fn file(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> io::Result<()> {
+        let mut file = std::fs::File::from(tree::open_file(parent, name)?);
+        let stat = fstat(&file)?;
+        let mut entry = described(path, Kind::File, &stat);
+        entry.size = stat.st_size as u64;
+        entry.xattrs = attributes::xattrs(file.as_fd())?;
+        let segments = tree::segments(file.as_fd(), entry.size)?;
+        let stored: u64 = segments.iter().map(|segment| segment.length).sum();
+        io::Seek::rewind(&mut file)?;
+        if entry.size - stored < WORTHWHILE_HOLES {
+            self.writer.entry(&entry)?;
+            return self.content(&mut file, entry.size);
+        }
+        entry.sparse = Some(segments.clone());
+        self.writer.entry(&entry)?;
+        for segment in segments {
+            io::Seek::seek(&mut file, io::SeekFrom::Start(segment.offset))?;
+            self.content(&mut file, segment.length)?;
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, file: &mut std::fs::File, length: u64) -> io::Result<()> {
+        let mut remaining = length;
+        while remaining > 0 {
+            let wanted = self.buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
+            let read = file.read(&mut self.buffer[..wanted])?;
+            if read == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file shrank while it was read"));
+            }
+            self.writer.content(&self.buffer[..read])?;
+            remaining -= read as u64;
+        }
+        Ok(())
+    }
+}
+
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+/// A whiteout's entry: an empty file of no time, as when it was made means nothing.
+fn mark(path: Vec<u8>) -> Entry {
+    plain(path, Kind::File)
+}
+
+fn described(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
+    let is_device = matches!(kind, Kind::Character | Kind::Block);
+    Entry {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as i64 },
+        device: if is_device { (major(stat.st_rdev), minor(stat.st_rdev)) } else { (0, 0) },
+        ..plain(path, kind)
+    }
+}
+
+fn plain(path: Vec<u8>, kind: Kind) -> Entry {
+    Entry {
+        path,
+        link: Vec::new(),
+        kind,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        atime: None,
+        device: (0, 0),
+        size: 0,
+        xattrs: Vec::new(),
+        sparse: None,
+    }
+}
