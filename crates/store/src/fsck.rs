@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use oci::image::{Algorithm, Digest, Hasher};
 
-use crate::{Blob, Missing, Result, Store, StoreError, durable, references};
+use crate::{Blob, Missing, References, Result, Store, StoreError, durable, references};
 
 /// Something that is not as it should be.
 #[derive(Debug)]
@@ -76,19 +76,32 @@ impl Store {
         match self.references() {
             Err(error @ StoreError::Index { .. }) => problems.push(Problem::Index(error)),
             Err(error) => return Err(error),
-            Ok(references) => {
-                for entry in references.entries() {
-                    let mut reachable = self.reachable_from(&entry.descriptor)?;
-                    problems.extend(reachable.take_damage().map(Problem::Unreadable));
-                    problems.extend(reachable.missing().iter().cloned().map(Problem::Missing));
-                    for descriptor in reachable.descriptors() {
-                        if let Some(actual) =
-                            self.blob_size(&descriptor.digest)?.filter(|&size| size != descriptor.size)
-                        {
-                            let missing = Missing { descriptor: descriptor.clone(), parent: None };
-                            problems.push(Problem::WrongSize { missing, actual });
-                        }
-                    }
+            Ok(mut references) => loop {
+                let found = self.check_references(&references)?;
+                // What is missing may have been collected after its reference was removed.
+                let now = self.references()?;
+                if found.is_empty() || now == references {
+                    problems.extend(found);
+                    break;
+                }
+                references = now;
+            },
+        }
+        Ok(problems)
+    }
+
+    fn check_references(&self, references: &References) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for entry in references.entries() {
+            let mut reachable = self.reachable_from(&entry.descriptor)?;
+            problems.extend(reachable.take_damage().map(Problem::Unreadable));
+            problems.extend(reachable.missing().iter().cloned().map(Problem::Missing));
+            for descriptor in reachable.descriptors() {
+                if let Some(actual) =
+                    self.blob_size(&descriptor.digest)?.filter(|&size| size != descriptor.size)
+                {
+                    let missing = Missing { descriptor: descriptor.clone(), parent: None };
+                    problems.push(Problem::WrongSize { missing, actual });
                 }
             }
         }
@@ -129,7 +142,7 @@ impl Store {
                 let path = self.index_path();
                 let aside = path.with_file_name("index.json.damaged");
                 durable::rename(&path, &aside)?;
-                references::write(self, &references::References::default())
+                references::write(self, &References::default())
             }
             Problem::Missing(_) | Problem::WrongSize { .. } | Problem::Unreadable(_) => Ok(()),
         }
