@@ -7,6 +7,7 @@ mod mounts;
 mod netns;
 mod ns;
 mod output;
+mod seccomp;
 mod signals;
 mod userns;
 
@@ -42,6 +43,9 @@ enum Tool {
     /// Network namespaces: list with links and peers, name, run programs in them
     #[command(subcommand)]
     Netns(netns::Command),
+    /// seccomp: filters in force, what a call would get, profiles as programs
+    #[command(subcommand)]
+    Seccomp(seccomp::Command),
     /// The mounts of a process and how they differ from the caller's
     Mounts(mounts::Arguments),
 }
@@ -54,6 +58,7 @@ impl Tool {
             Self::Userns(command) => command.run(),
             Self::Cgroup(command) => command.run(),
             Self::Netns(command) => command.run(),
+            Self::Seccomp(command) => command.run(),
             Self::Mounts(arguments) => arguments.run(),
         }
     }

@@ -8,6 +8,7 @@ pub mod mount;
 pub mod net;
 pub mod nsfs;
 pub mod process;
+pub mod ptrace;
 pub mod sched;
 pub mod seccomp;
 

@@ -11,6 +11,7 @@ pub mod mounts;
 pub mod netns;
 pub mod ns;
 pub mod process;
+pub mod seccomp;
 pub mod userns;
 
 mod printable;

@@ -5,5 +5,6 @@ mod cgroup;
 mod mounts;
 mod netns;
 mod ns;
+mod seccomp;
 mod support;
 mod userns;
