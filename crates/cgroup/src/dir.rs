@@ -36,12 +36,18 @@ impl Dir {
     /// Opens the group `path` of the hierarchy at `mount_point`.
     pub fn group(mount_point: &Path, path: &GroupPath) -> Result<Self, Error> {
         let whole = mount_point.join(path.as_str());
-        match rustix::fs::openat2(CWD, &whole, DIRECTORY, Mode::empty(), NO_LINKS) {
-            Ok(fd) => Ok(Self { fd, path: whole }),
-            // The way to the mount point may have links; the way from there may not.
-            Err(Errno::LOOP) => Self::mount_point(mount_point)?.open(path.as_str()),
-            Err(e) => Err(Error::io("open", &whole, e)),
-        }
+        let fd = open_in(mount_point, &whole, DIRECTORY)?;
+        Ok(Self { fd, path: whole })
+    }
+
+    /// Opens the file `name` of that group by itself.
+    pub fn group_file(
+        mount_point: &Path,
+        path: &GroupPath,
+        name: &str,
+        flags: OFlags,
+    ) -> Result<OwnedFd, Error> {
+        open_in(mount_point, &mount_point.join(path.as_str()).join(name), flags | OFlags::CLOEXEC)
     }
 
     /// Opens the directory at the relative path `below`; the empty path is this directory.
@@ -152,6 +158,21 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Opens `whole`, which is below `mount_point`, in one system call. The way to the mount point may have
+/// links, and then takes another; the way from there may not.
+fn open_in(mount_point: &Path, whole: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
+    let opened = match rustix::fs::openat2(CWD, whole, flags, Mode::empty(), NO_LINKS) {
+        Err(Errno::LOOP) => {
+            let below = whole.strip_prefix(mount_point).ok().filter(|below| !below.as_os_str().is_empty());
+            let below = below.unwrap_or(Path::new("."));
+            let root = Dir::mount_point(mount_point)?;
+            rustix::fs::openat2(&root.fd, below, flags, Mode::empty(), INSIDE)
+        }
+        opened => opened,
+    };
+    opened.map_err(|e| Error::io("open", whole, e))
 }
 
 /// Reads from the file's present offset to its end.

@@ -71,7 +71,7 @@ impl Node {
 
     /// v1's file to which a thread writes `0` to move itself here.
     pub fn tasks(&self) -> Result<OwnedFd, Error> {
-        self.open()?.file("tasks", OFlags::WRONLY)
+        Dir::group_file(&self.mount_point, &self.path, "tasks", OFlags::WRONLY)
     }
 
     /// The directory above this one.

@@ -284,3 +284,28 @@ fn running_out_of_memory_is_told_and_counted() {
     assert_eq!(group.oom_kills().unwrap(), 1);
     assert_eq!(events.kills().unwrap(), 1);
 }
+
+#[test]
+fn links_may_lead_to_a_hierarchy_but_not_within() {
+    if !legacy_host() {
+        return;
+    }
+    let link = std::env::temp_dir().join(format!("berth-test-{}-link", std::process::id()));
+    std::os::unix::fs::symlink("/sys/fs/cgroup", &link).unwrap();
+    let group = Scratch::locate("link");
+    let stored = serde_json::to_string(&*group).unwrap();
+    let mut linked: Group =
+        serde_json::from_str(&stored.replace("/sys/fs/cgroup", link.to_str().unwrap())).unwrap();
+    linked.create(None, None).unwrap();
+    assert!(group.exists() && linked.join_files().is_ok());
+    linked.remove().unwrap();
+    assert!(group.is_nowhere());
+
+    let inside = stored
+        .replace("/sys/fs/cgroup", "/")
+        .replace("berth-test", &format!("{}/devices/berth-test", link.display()));
+    let mut inside: Group = serde_json::from_str(&inside).unwrap();
+    let refused = inside.create(None, None);
+    fs::remove_file(&link).unwrap();
+    assert!(refused.is_err() && group.is_nowhere(), "{refused:?}");
+}
