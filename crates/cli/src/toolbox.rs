@@ -2,6 +2,7 @@
 
 mod caps;
 mod cgroup;
+mod explain;
 mod getopt;
 mod mounts;
 mod netns;
@@ -46,6 +47,8 @@ enum Tool {
     /// seccomp: filters in force, what a call would get, profiles as programs
     #[command(subcommand)]
     Seccomp(seccomp::Command),
+    /// One page: what isolates a process, what it may do, which limits it is near
+    Explain(explain::Arguments),
     /// The mounts of a process and how they differ from the caller's
     Mounts(mounts::Arguments),
 }
@@ -59,6 +62,7 @@ impl Tool {
             Self::Cgroup(command) => command.run(),
             Self::Netns(command) => command.run(),
             Self::Seccomp(command) => command.run(),
+            Self::Explain(arguments) => arguments.run(),
             Self::Mounts(arguments) => arguments.run(),
         }
     }

@@ -5,6 +5,7 @@ pub mod caps;
 pub mod cgroups;
 pub mod containers;
 pub mod credentials;
+pub mod explain;
 pub mod launch;
 pub mod mountinfo;
 pub mod mounts;

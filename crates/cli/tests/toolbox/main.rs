@@ -2,6 +2,7 @@
 
 mod caps;
 mod cgroup;
+mod explain;
 mod mounts;
 mod netns;
 mod ns;
