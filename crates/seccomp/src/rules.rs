@@ -12,7 +12,7 @@ use crate::condition::Condition;
 use crate::syscalls;
 
 /// More pairs of call and clause than any program could hold.
-const MAX_PAIRS: usize = 1 << 20;
+const MAX_PAIRS: usize = 1 << 18;
 
 /// `__ARM_NR_BASE`: calls from here on are no sign of a kernel's age.
 const ARM_PRIVATE: u32 = 0x000f_0000;

@@ -3,6 +3,7 @@
 //! Field names are the specification's; absent, `null` and empty are the same thing, as in Go.
 
 mod linux;
+mod parse;
 mod process;
 pub mod resources;
 pub mod seccomp;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use linux::*;
+pub use parse::{ParseError, parse};
 pub use process::*;
 pub use state::*;
 
