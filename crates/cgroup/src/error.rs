@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use crate::Controller;
 use crate::systemd::BusError;
 
-/// Why an operation on a control group failed.
+/// Why an operation on a control group failed. The text says all: there is no chain of sources behind it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call on a file or directory of the hierarchy failed.
-    #[error("{operation} {}: {}", path.display(), cause(source))]
+    #[error("{operation} {}: {}", path.display(), words(cause))]
     Io {
         /// What was tried, as in `open` or `write "max" to`.
         operation: String,
         /// The file or directory.
         path: PathBuf,
         /// The errno.
-        source: io::Error,
+        cause: io::Error,
     },
     /// `linux.cgroupsPath` cannot name a group.
     #[error("linux.cgroupsPath {path:?}: {reason}")]
@@ -44,12 +44,12 @@ pub enum Error {
     #[error("systemd cgroup driver: systemd is not running on this host; use cgroupfs")]
     NoSystemd,
     /// A conversation with systemd failed.
-    #[error("{operation}")]
+    #[error("{operation}: {cause}")]
     Systemd {
         /// What was asked for.
         operation: String,
         /// The cause.
-        source: BusError,
+        cause: BusError,
     },
     /// A job of systemd did not end well.
     #[error("systemd could not {operation} unit {unit}: {result}; see journalctl -u {unit}")]
@@ -150,8 +150,8 @@ pub enum Error {
         reason: &'static str,
     },
     /// No permission to create the group of a rootless container that has limits.
-    #[error("rootless needs no limits + no cgrouppath when no permission is granted for cgroups")]
-    Rootless(#[source] Box<Error>),
+    #[error("rootless needs no limits + no cgrouppath when no permission is granted for cgroups: {0}")]
+    Rootless(Box<Error>),
     /// A file of the hierarchy has a content that this code does not know.
     #[error("unable to parse {}: {reason}", path.display())]
     Malformed {
@@ -163,14 +163,14 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(operation: impl Into<String>, path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Io { operation: operation.into(), path: path.to_owned(), source: source.into() }
+    pub(crate) fn io(operation: impl Into<String>, path: &Path, cause: impl Into<io::Error>) -> Self {
+        Self::Io { operation: operation.into(), path: path.to_owned(), cause: cause.into() }
     }
 
     /// The errno of a failed system call.
     pub fn errno(&self) -> Option<rustix::io::Errno> {
         match self {
-            Self::Io { source, .. } => rustix::io::Errno::from_io_error(source),
+            Self::Io { cause, .. } => rustix::io::Errno::from_io_error(cause),
             _ => None,
         }
     }
@@ -200,7 +200,7 @@ fn processes(pids: &[u32]) -> String {
 }
 
 /// The errno's text as runc words it, which callers match on: lower case, without the number.
-fn cause(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();

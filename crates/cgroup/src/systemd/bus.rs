@@ -7,6 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
 use super::value::{Reader, Value, Writer};
+use crate::error::words;
 
 /// How long systemd may take over one question, and over one job.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,19 +29,19 @@ pub enum BusError {
     )]
     NoAddress,
     /// Connecting failed.
-    #[error("connect to {address}")]
+    #[error("connect to {address}: {}", words(cause))]
     Connect {
         /// Address of the bus.
         address: String,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The bus does not accept us.
     #[error("authenticate to the message bus: {0:?}")]
     Rejected(String),
     /// The connection broke, or an answer took too long.
-    #[error("talk to the message bus")]
-    Io(#[from] io::Error),
+    #[error("talk to the message bus: {}", words(.0))]
+    Io(io::Error),
     /// The peer sent what is no D-Bus message.
     #[error("malformed message from the message bus: {0}")]
     Malformed(&'static str),
@@ -60,6 +61,12 @@ impl BusError {
     /// Whether the method answered with the error `name`.
     pub(crate) fn is(&self, name: &str) -> bool {
         matches!(self, Self::Call { name: other, .. } if other == name)
+    }
+}
+
+impl From<io::Error> for BusError {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
     }
 }
 
@@ -105,7 +112,7 @@ impl Bus {
                     bus.call(DAEMON, "Hello", &[])?;
                     return Ok(bus);
                 }
-                Err(source) => failure = BusError::Connect { address: address.to_owned(), source },
+                Err(cause) => failure = BusError::Connect { address: address.to_owned(), cause },
             }
         }
         Err(failure)

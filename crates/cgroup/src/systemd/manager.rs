@@ -38,10 +38,10 @@ impl Manager {
             let system = variable("DBUS_SYSTEM_BUS_ADDRESS");
             system.unwrap_or_else(|| "unix:path=/run/dbus/system_bus_socket".to_owned())
         };
-        let bus = Bus::connect(&addresses).map_err(|source| {
+        let bus = Bus::connect(&addresses).map_err(|cause| {
             // sd_booted(3): the directory tells whether systemd is the init system.
             if user || Path::new("/run/systemd/system").is_dir() {
-                Error::Systemd { operation: "reach systemd".to_owned(), source }
+                Error::Systemd { operation: "reach systemd".to_owned(), cause }
             } else {
                 Error::NoSystemd
             }
@@ -71,7 +71,7 @@ impl Manager {
                 let _ = self.reset_failed(unit);
                 Err(Error::Job { operation: "start", unit: unit.to_owned(), result })
             }
-            Err(source) => Err(failed("start", unit, source)),
+            Err(cause) => Err(failed("start", unit, cause)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Manager {
                 _ => Ok(()),
             }
         };
-        run().map_err(|source| failed("stop", unit, source))
+        run().map_err(|cause| failed("stop", unit, cause))
     }
 
     /// Changes properties of a running unit.
@@ -98,7 +98,7 @@ impl Manager {
         let runtime_only = Value::Bool(true);
         let arguments = [Value::text(unit), runtime_only, array(properties)];
         let done = self.bus.call(MANAGER, "SetUnitProperties", &arguments);
-        done.map(drop).map_err(|source| failed("set properties of", unit, source))
+        done.map(drop).map_err(|cause| failed("set properties of", unit, cause))
     }
 
     /// Moves a process into a unit's group, or into the group `below` it.
@@ -106,7 +106,7 @@ impl Manager {
         let pids = Value::Array("u".to_owned(), vec![Value::U32(pid)]);
         let arguments = [Value::text(unit), Value::Text(format!("/{below}")), pids];
         let done = self.bus.call(MANAGER, "AttachProcessesToUnit", &arguments);
-        done.map(drop).map_err(|source| failed("move a process into", unit, source))
+        done.map(drop).map_err(|cause| failed("move a process into", unit, cause))
     }
 
     /// The group of the manager itself, below which it puts its units.
@@ -124,7 +124,7 @@ impl Manager {
     fn property(&mut self, name: &str) -> Result<String, Error> {
         let arguments = [Value::text(MANAGER.interface), Value::text(name)];
         let answer = self.bus.call(PROPERTIES, "Get", &arguments);
-        let answer = answer.map_err(|source| failed("ask for property", name, source))?;
+        let answer = answer.map_err(|cause| failed("ask for property", name, cause))?;
         Ok(answer.first().and_then(Value::as_text).unwrap_or_default().to_owned())
     }
 
@@ -153,8 +153,8 @@ impl Manager {
     }
 }
 
-fn failed(operation: &str, object: &str, source: BusError) -> Error {
-    Error::Systemd { operation: format!("{operation} {object}"), source }
+fn failed(operation: &str, object: &str, cause: BusError) -> Error {
+    Error::Systemd { operation: format!("{operation} {object}"), cause }
 }
 
 fn array(properties: &[Property]) -> Value {
