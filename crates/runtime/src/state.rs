@@ -84,7 +84,16 @@ pub(crate) struct StateDir {
 
 /// The right to change a container; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(#[allow(dead_code, reason = "held for its flock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing is not enough: init has a copy of the descriptor until it runs the program, and waits for `start`,
+    /// which needs the lock.
+    fn drop(&mut self) {
+        // Fails for no file that was locked.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 impl StateRoot {
     /// Names a state root; made when the first container is.
