@@ -12,7 +12,7 @@ use crate::process;
 
 /// Where runtimes that are run by root keep their state.
 const STATE_ROOTS: &[&str] = &[
-    "/run/berth/oci",
+    "/run/berth-oci",
     "/run/runc",
     "/run/crun",
     "/run/youki",
@@ -23,7 +23,7 @@ const STATE_ROOTS: &[&str] = &[
 ];
 
 /// The same below $XDG_RUNTIME_DIR for ordinary users.
-const USER_STATE_ROOTS: &[&str] = &["berth/oci", "runc", "crun", "youki"];
+const USER_STATE_ROOTS: &[&str] = &["berth-oci", "runc", "crun", "youki"];
 
 /// The state file of runc, youki and berth; that of crun.
 const STATE_FILES: &[&str] = &["state.json", "status"];
