@@ -107,6 +107,7 @@ impl Prepared {
         let host = cgroup::Host::detect().map_err(cgroup_failure)?;
         let path = Some(linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
         let group = cgroup::Group::locate(&host, &options.cgroup_driver, path, id.as_str(), options.rootless)
+            .and_then(|group| group.with_annotations(&spec.annotations))
             .map_err(cgroup_failure)?;
         let filter = linux.seccomp.as_ref().map(|profile| compile(profile)).transpose()?;
         let user_namespace = linux.namespaces.iter().any(|namespace| namespace.kind == "user");
@@ -272,7 +273,7 @@ impl Making {
             process: process
                 .ok_or_else(|| Failure::because("create", "", "process property must not be empty"))?,
             report: Report::Parent(end),
-            proc: open_proc()?,
+            proc: Some(open_proc()?),
             cgroup_files: cgroup_files.unwrap_or_default(),
             cgroup_view: Some(CgroupView { paths, own_namespace: namespaces.has(Kind::Cgroup) }),
             namespaces: joined.collect::<Result<_>>()?,
@@ -285,6 +286,7 @@ impl Making {
             hook_state: state_of(record, Status::Creating),
             preserve_fds: self.options.preserve_fds,
             root: None,
+            kernel_mounts: Vec::new(),
             root_path: PathBuf::new(),
             in_working_directory: false,
             program: None,

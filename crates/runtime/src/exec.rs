@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use oci::spec::{Process, Spec, Status};
 use rustix::io::Errno;
 use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
 use crate::conversation::{Conversation, Told, await_exec, hand_over};
 use crate::create::{cgroup_failure, compile, open_proc, state_of, write_pid_file};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{Init, Report};
-use crate::plan::{ExecFacts, exec_steps, number_list, personality};
-use crate::spawn::flags_of;
+use crate::plan::{ExecFacts, Step, exec_steps, number_list, personality};
+use crate::spawn::{Spawned, flags_of, spawn_member};
 use crate::{Container, protocol};
 
 /// How a process is added.
@@ -77,7 +78,7 @@ impl Container {
         let init = Init {
             process,
             report: Report::Parent(theirs),
-            proc: open_proc()?,
+            proc: Some(open_proc()?),
             cgroup_files: cgroup_files.unwrap_or_default(),
             cgroup_view: None,
             namespaces: Vec::new(),
@@ -90,20 +91,12 @@ impl Container {
             hook_state: state_of(&self.record, Status::Running),
             preserve_fds: options.preserve_fds,
             root: None,
+            kernel_mounts: Vec::new(),
             root_path: PathBuf::new(),
             in_working_directory: false,
             program: None,
         };
-        if self.record.namespaces.iter().any(|name| name == "pid") {
-            // For children only: so it is done here, and the clone is born inside.
-            sys::process::setns(target.as_fd(), NamespaceFlags::PID)
-                .or_fail("join", "the container's pid namespace")?;
-        }
-        let executed = match self.clone_into(group.as_ref())? {
-            Cloned::Child => init.run(&steps),
-            Cloned::Parent { pid, pidfd } => Executed { pid, pidfd },
-        };
-        drop(init);
+        let executed = self.add(init, &steps, facts.namespaces, group.as_ref(), &target)?;
         match self.accompany(&executed, &ours, &linux, &options) {
             Ok(()) => Ok(executed),
             Err(failure) => {
@@ -114,6 +107,30 @@ impl Container {
         }
     }
 
+    /// Clones init into the container's pid namespace.
+    fn add(
+        &self,
+        init: Init<'_>,
+        steps: &[Step],
+        namespaces: NamespaceFlags,
+        group: Option<&cgroup::Group>,
+        target: &OwnedFd,
+    ) -> Result<Executed> {
+        if namespaces.contains(NamespaceFlags::PID) {
+            let Spawned { pid, pidfd } = spawn_member(|| self.clone_into(group), init, steps)?;
+            return Ok(Executed { pid, pidfd });
+        }
+        if self.has_own_pids() {
+            // For children only: so it is done here, and the clone is born inside.
+            sys::process::setns(target.as_fd(), NamespaceFlags::PID)
+                .or_fail("join", "the container's pid namespace")?;
+        }
+        match self.clone_into(group)? {
+            Cloned::Child => init.run(steps),
+            Cloned::Parent { pid, pidfd } => Ok(Executed { pid, pidfd }),
+        }
+    }
+
     /// Where the process goes: the container's group or one below it.
     fn exec_group(&self, options: &ExecOptions) -> Result<Option<cgroup::Group>> {
         let group =
@@ -121,12 +138,22 @@ impl Container {
         Ok(group.filter(|group| !self.record.rootless || group.exists()))
     }
 
+    fn has_own_pids(&self) -> bool {
+        self.record.namespaces.iter().any(|name| name == "pid")
+    }
+
     fn exec_facts(&self, spec: &Spec, group: Option<&cgroup::Group>) -> Result<ExecFacts> {
         let linux = spec.linux.as_ref();
         let keyring =
             CString::new(format!("_ses.{}", self.id())).ok().filter(|_| !self.record.no_new_keyring);
+        let mut namespaces = flags_of(&self.record.namespaces, self.record.pid)?;
+        // setns(2): a pid namespace takes CAP_SYS_ADMIN also in one's own user namespace, which an ordinary user has
+        // only once inside the container's.
+        if self.has_own_pids() && namespaces.contains(NamespaceFlags::USER) && !is_privileged() {
+            namespaces |= NamespaceFlags::PID;
+        }
         Ok(ExecFacts {
-            namespaces: flags_of(&self.record.namespaces, self.record.pid)?,
+            namespaces,
             joins_cgroups: group.is_some_and(|group| !group.is_unified()),
             keyring,
             seccomp: linux.is_some_and(|linux| linux.seccomp.is_some()),
@@ -176,6 +203,10 @@ impl Container {
         end.go().or_fail("speak to", "the process")?;
         await_exec(end)
     }
+}
+
+fn is_privileged() -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// `execCPUAffinity.initial`: what the process runs on while it joins.

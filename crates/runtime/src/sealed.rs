@@ -51,10 +51,10 @@ pub fn leave_host_binary() -> Result<()> {
     Err(sys::process::exec_fd(copy.as_fd(), &args, &env)).or_fail("exec", "a copy of the own binary")
 }
 
-/// A memfd that nobody can write, or a read-only mount.
+/// A memfd that nobody can write, or a read-only mount. Files of a tmpfs have seals, too, if others.
 fn is_out_of_reach(own: &OwnedFd) -> Result<bool> {
-    if let Ok(seals) = rustix::fs::fcntl_get_seals(own) {
-        return Ok(seals.contains(SEALS));
+    if rustix::fs::fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)) {
+        return Ok(true);
     }
     let flags = rustix::fs::fstatvfs(own).or_fail("statvfs", "own binary")?.f_flag;
     Ok(flags.contains(StatVfsMountFlags::RDONLY))

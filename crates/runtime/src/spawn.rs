@@ -34,21 +34,46 @@ pub(crate) fn spawn(
     }
 }
 
-/// ```text
-/// parent -- clone3 --> between: joins cgroups and namespaces
-///                        '-- clone3(CLONE_PARENT, new namespaces) --> init, a child of the parent
-/// ```
 fn spawn_joined(
     namespaces: &Namespaces,
     cgroup: Option<BorrowedFd<'_>>,
+    init: Init<'_>,
+    steps: &[Step],
+) -> Result<Spawned> {
+    let born = || sys::process::clone(CloneFlags::empty(), cgroup).map_err(|error| refused(&error));
+    spawn_through(born, |init| join_and_clone(namespaces, init), init, steps)
+}
+
+/// Init as a process that was added to a container, for a caller who may enter its pid namespace only from within its
+/// user namespace: up to there the process between goes through `steps`.
+pub(crate) fn spawn_member(
+    born: impl FnOnce() -> Result<Cloned>,
+    init: Init<'_>,
+    steps: &[Step],
+) -> Result<Spawned> {
+    let joins = |step: &Step| matches!(step, Step::JoinContainer(_) | Step::BecomeRoot);
+    let (outside, inside) = steps.split_at(steps.iter().rposition(joins).map_or(0, |last| last + 1));
+    let join = |init: &mut Init<'_>| {
+        outside.iter().try_for_each(|step| init.apply(step))?;
+        sys::process::clone(CloneFlags::PARENT, None).map_err(|error| refused(&error))
+    };
+    spawn_through(born, join, init, inside)
+}
+
+/// ```text
+/// parent -- born() --> between: joins cgroups and namespaces
+///                        '-- clone3(CLONE_PARENT, new namespaces) --> init, a child of the parent
+/// ```
+fn spawn_through(
+    born: impl FnOnce() -> Result<Cloned>,
+    join: impl FnOnce(&mut Init<'_>) -> Result<Cloned>,
     mut init: Init<'_>,
     steps: &[Step],
 ) -> Result<Spawned> {
     let (answer, question) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_fail("make", "a pipe")?;
-    let born = sys::process::clone(CloneFlags::empty(), cgroup).map_err(|error| refused(&error))?;
-    let Cloned::Parent { pidfd, .. } = born else {
-        let pid = join_and_clone(namespaces, &mut init).map(|cloned| match cloned {
+    let Cloned::Parent { pidfd, .. } = born()? else {
+        let pid = join(&mut init).map(|cloned| match cloned {
             Cloned::Child => None,
             Cloned::Parent { pid, .. } => Some(pid),
         });
@@ -85,6 +110,8 @@ fn spawn_joined(
 
 /// Joins what the caller's own privileges reach, then the user namespace, then what only that one's reach.
 fn join_and_clone(namespaces: &Namespaces, init: &mut Init<'_>) -> Result<Cloned> {
+    // Members of the namespaces see this process, and init, as soon as they are in there.
+    crate::init::hide_memory()?;
     init.join_cgroups()?;
     let files = std::mem::take(&mut init.namespaces);
     let (users, mut others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.kind() == Kind::User);

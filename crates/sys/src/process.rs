@@ -157,14 +157,27 @@ fn pointers(strings: &[impl AsRef<CStr>]) -> Vec<*const c_char> {
     strings.iter().map(|s| s.as_ref().as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2)).
+/// Closes all descriptors from number `first` on but those in `keep`. What else a Rust value owns must not be used any
+/// more: this is for a process that goes on with `keep` alone, up to its exec or exit.
 ///
 /// # Errors
 /// Those of close_range(2).
-pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: closes nothing now, so no owned descriptor is invalidated.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
-        .map(drop)
+pub fn close_from_but(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for kept in keep.into_iter().filter(|kept| *kept >= first) {
+        if from < kept {
+            close_range(from, kept - 1)?;
+        }
+        from = kept + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+fn close_range(from: u32, to: u32) -> io::Result<()> {
+    // SAFETY: touches no memory; that no owner goes on to use what is closed is the promise of the only caller's caller.
+    check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) }).map(drop)
 }
 
 /// Takes ownership of descriptor `fd`, which the process inherited and which this program opened nowhere.
@@ -312,4 +325,17 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: never returns and touches no memory.
     unsafe { libc::_exit(code) }
+}
+
+/// Waits for a child and gives the most memory that it ever had resident, in bytes (wait4(2), `ru_maxrss`).
+///
+/// # Errors
+/// Those of wait4(2).
+pub fn wait_for_peak_memory(pid: Pid) -> io::Result<u64> {
+    // SAFETY: all-zero is a valid rusage, which the call fills in.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        check(libc::wait4(pid.as_raw_nonzero().get(), std::ptr::null_mut(), 0, &raw mut usage).into())?;
+        Ok(usage.ru_maxrss as u64 * 1024)
+    }
 }

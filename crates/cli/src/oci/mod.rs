@@ -152,6 +152,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(global: &Global, log: &log::Log, command: Command) -> Outcome {
+    // Before anything is opened, for what makes a container or enters one starts again from a copy of this binary.
+    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        runtime::leave_host_binary()?;
+    }
     match command {
         Command::Checkpoint(Unavailable { arguments }) => unavailable("checkpoint", &arguments),
         Command::Restore(Unavailable { arguments }) => unavailable("restore", &arguments),

@@ -72,7 +72,7 @@ impl Init<'_> {
     /// Opens again what a path descriptor is, with other flags: no path is walked that anybody could change.
     pub(super) fn reopen(&self, fd: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
         let path = format!("self/fd/{}", fd.as_raw_fd());
-        rustix::fs::openat(&self.proc, &*path, flags | OFlags::CLOEXEC, Mode::empty())
+        rustix::fs::openat(self.proc()?, &*path, flags | OFlags::CLOEXEC, Mode::empty())
             .or_fail("open", format!("/proc/{path}"))
     }
 }

@@ -78,7 +78,7 @@ impl Init<'_> {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = rustix::mount::open_tree(terminal, "", flags).or_fail("clone", "terminal")?;
-        let target = self.file(Path::new("/dev/console"))?;
+        let target = self.plain_file(Path::new("/dev/console"))?;
         attach(&tree, &target).or_fail("bind terminal at", "/dev/console")
     }
 }

@@ -51,7 +51,7 @@ impl Init<'_> {
 
     pub(super) fn device_links(&self) -> Result<()> {
         let dev = self.directory(Path::new("/dev"))?;
-        let kcore = rustix::fs::statat(&self.proc, "kcore", AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let kcore = rustix::fs::statat(self.proc()?, "kcore", AtFlags::SYMLINK_NOFOLLOW).is_ok();
         let kcore = kcore.then_some(("core", "/proc/kcore"));
         for (name, target) in LINKS.into_iter().chain(kcore) {
             match rustix::fs::symlinkat(target, &dev, name) {

@@ -20,7 +20,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use namespace::{Kind, NamespaceFile};
@@ -33,7 +33,7 @@ use crate::protocol::{FromInit, InitEnd};
 pub(crate) use cgroup_mount::CgroupView;
 pub(crate) use idmap::{map as id_map, user_namespace};
 pub(crate) use mount::open_bind;
-pub(crate) use namespaces::become_root;
+pub(crate) use namespaces::{become_root, hide_memory};
 pub(crate) use root::set as set_attributes;
 pub(crate) use start::{Reply, read_reply};
 
@@ -45,8 +45,8 @@ pub(crate) struct Init<'a> {
     /// Who hears of success and failure.
     pub report: Report,
     /// The runtime's own /proc, held open: what is written to /proc goes through it, never through a path of the
-    /// container's (CVE-2019-16884, CVE-2025-52881).
-    pub proc: OwnedFd,
+    /// container's (CVE-2019-16884, CVE-2025-52881). None of it is left when the container's programs run.
+    pub proc: Option<OwnedFd>,
     /// Files of the container's cgroups (v1) that take a process which writes itself in.
     pub cgroup_files: Vec<OwnedFd>,
     /// How the container's cgroups are shown to it.
@@ -71,6 +71,9 @@ pub(crate) struct Init<'a> {
     pub preserve_fds: u32,
     /// The root file system, once open.
     pub root: Option<OwnedFd>,
+    /// The proc and sysfs in it by their place: what is to be masked there is found from here, for their names in the
+    /// image can be exchanged while they are mounted (CVE-2019-19921, CVE-2023-27561).
+    pub kernel_mounts: Vec<(PathBuf, OwnedFd)>,
     /// Its path, as long as that means anything.
     pub root_path: PathBuf,
     /// Whether the working directory has been entered.
@@ -100,7 +103,7 @@ impl Init<'_> {
         sys::process::exit_now(1)
     }
 
-    fn apply(&mut self, step: &Step) -> Result<()> {
+    pub fn apply(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::AwaitParent => self.parent()?.await_go().or_fail("wait for", "the runtime"),
             Step::OomScore(score) => self.oom_score(*score),
@@ -150,6 +153,8 @@ impl Init<'_> {
             Step::Affinity(cpus) => sys::sched::set_affinity(cpus).or_fail("set", "the CPU affinity"),
             Step::Rlimit(limit) => crate::limits::set(None, limit),
             Step::ExecLabel { lsm, label } => self.exec_label(*lsm, label),
+            Step::CloseInherited => self.close_inherited(),
+            Step::HideMemory => namespaces::hide_memory(),
             Step::Seccomp => self.seccomp(),
             Step::Umask(mask) => {
                 rustix::process::umask(rustix::fs::Mode::from_raw_mode(*mask));
@@ -163,22 +168,60 @@ impl Init<'_> {
             Step::FindProgram => self.find_program(),
             Step::Ready => self.parent()?.ask(&FromInit::Ready).or_fail("report to", "the runtime"),
             Step::AwaitStart => self.await_start(),
-            Step::StartHooks(hooks) => self.hooks("startContainer", hooks, Status::Created),
+            Step::LetGo => self.let_go(),
+            Step::StartHooks(hooks) => self.start_hooks(hooks),
             Step::Exec => Err(self.exec()),
         }
     }
 
     fn container_hooks(&self, hooks: &[Hook]) -> Result<()> {
         rustix::process::fchdir(self.root()?).or_fail("enter", "the root file system")?;
-        self.hooks("createContainer", hooks, Status::Creating)
+        let state = State { pid: self.own_pid()?, status: Status::Creating, ..self.hook_state.clone() };
+        crate::hooks::run("createContainer", hooks, &state, None)
     }
 
-    /// Runs hooks; the state that they read has the pid that the runtime's side knows init by.
-    fn hooks(&self, kind: &str, hooks: &[Hook], status: Status) -> Result<()> {
-        let own =
-            rustix::fs::readlinkat(&self.proc, "self", Vec::new()).or_fail("read link", "/proc/self")?;
-        let pid = own.to_str().ok().and_then(|pid| pid.parse().ok()).unwrap_or_default();
-        crate::hooks::run(kind, hooks, &State { pid, status, ..self.hook_state.clone() }, None)
+    fn start_hooks(&self, hooks: &[Hook]) -> Result<()> {
+        let state = State { status: Status::Created, ..self.hook_state.clone() };
+        crate::hooks::run("startContainer", hooks, &state, None)
+    }
+
+    /// The pid that the runtime's side knows init by: its /proc is of that pid namespace.
+    fn own_pid(&self) -> Result<i32> {
+        let own = rustix::fs::readlinkat(self.proc()?, "self", Vec::new());
+        let own = own.or_fail("read link", "/proc/self")?;
+        Ok(own.to_str().ok().and_then(|pid| pid.parse().ok()).unwrap_or_default())
+    }
+
+    fn proc(&self) -> Result<BorrowedFd<'_>> {
+        let proc = self.proc.as_ref().map(AsFd::as_fd);
+        proc.ok_or_else(|| Failure::because("use", "/proc of the host", "it was let go"))
+    }
+
+    /// From here on there is what speaks to the runtime, and the host's /proc. What the caller left open must be closed
+    /// and not just close-on-exec: a hook's or program's path in the image can lead through /proc/self/fd, where the
+    /// kernel walks before it closes anything (CVE-2024-21626).
+    fn close_inherited(&mut self) -> Result<()> {
+        self.root = None;
+        self.kernel_mounts.clear();
+        self.cgroup_files.clear();
+        self.namespaces.clear();
+        self.container = None;
+        self.sources.clear();
+        self.console_socket = None;
+        let report = match &self.report {
+            Report::Parent(end) => end.as_fd(),
+            Report::Starter(fifo) => fifo.as_fd(),
+        };
+        let mut keep = vec![report, self.proc()?];
+        keep.extend(self.start_fifo.as_ref().map(AsFd::as_fd));
+        sys::process::close_from_but(3 + self.preserve_fds, &keep).or_fail("close", "inherited descriptors")
+    }
+
+    /// By the host's /proc, as by any directory of the host's, all its files can be reached.
+    fn let_go(&mut self) -> Result<()> {
+        self.hook_state.pid = self.own_pid()?;
+        self.proc = None;
+        Ok(())
     }
 
     /// Reports a failure; the process must end then.

@@ -3,7 +3,7 @@
 //! Nothing is ever visible half-made, and no path is walked twice.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -46,13 +46,18 @@ const PROC_FILES: [&str; 10] = [
 
 impl Init<'_> {
     pub(super) fn mount(&mut self, plan: &MountPlan) -> Result<()> {
-        self.make_mount(plan).map_err(|failure| Failure {
+        let kernel_mount = self.make_mount(plan).map_err(|failure| Failure {
             operation: format!(
                 "error mounting mounts[{}] at {:?}: {}",
                 plan.index, plan.destination, failure.operation
             ),
             ..failure
         })?;
+        if plan.source != Source::Remount {
+            let place: PathBuf = Path::new(&plan.destination).components().collect();
+            self.kernel_mounts.retain(|(covered, _)| !covered.starts_with(&place));
+            self.kernel_mounts.extend(kernel_mount.map(|mount| (place, mount)));
+        }
         // What was mounted over the root is the root from now on.
         if Path::new(&plan.destination).components().count() <= 1 {
             let path = self.root_path.clone();
@@ -63,7 +68,8 @@ impl Init<'_> {
         Ok(())
     }
 
-    fn make_mount(&mut self, plan: &MountPlan) -> Result<()> {
+    /// Gives the mount where it is of proc or sysfs.
+    fn make_mount(&mut self, plan: &MountPlan) -> Result<Option<OwnedFd>> {
         match &plan.source {
             Source::Bind { path, recursive, link } => self.bind(plan, path, *recursive, *link),
             Source::FileSystem { kind, source, options, copy_up } => {
@@ -77,23 +83,30 @@ impl Init<'_> {
                     copy_up::copy(&below, &tree)?;
                 }
                 change(plan, &tree)?;
-                attach(&tree, &target).or_fail("attach to", &plan.destination)
+                attach(&tree, &target).or_fail("attach to", &plan.destination)?;
+                Ok((kind == "proc" || kind == "sysfs").then_some(tree))
             }
-            Source::Cgroup => self.mount_cgroups(plan),
+            Source::Cgroup => self.mount_cgroups(plan).map(|()| None),
             Source::Remount => {
                 let mount = open_in(self.root()?, &plan.destination, OFlags::PATH)
                     .or_fail("open", &plan.destination)?;
-                change(plan, &mount)
+                change(plan, &mount).map(|()| None)
             }
         }
     }
 
-    fn bind(&mut self, plan: &MountPlan, path: &Path, recursive: bool, link: Link) -> Result<()> {
+    fn bind(
+        &mut self,
+        plan: &MountPlan,
+        path: &Path,
+        recursive: bool,
+        link: Link,
+    ) -> Result<Option<OwnedFd>> {
         let opened = self.sources.remove(&plan.index);
         let tree = opened.map_or_else(|| open_bind(path, recursive, link), Ok)?;
         let kind = file_type(&tree).or_fail_at("stat", path)?;
         if link == Link::Copy && kind == FileType::Symlink {
-            return self.copy_link(&tree, &plan.destination);
+            return self.copy_link(&tree, &plan.destination).map(|()| None);
         }
         let destination = Path::new(&plan.destination);
         let target = if plan.nofollow {
@@ -104,11 +117,12 @@ impl Init<'_> {
         } else {
             self.file(destination)?
         };
-        let is_proc =
-            rustix::fs::fstatfs(&tree).or_fail_at("statfs", path)?.f_type == rustix::fs::PROC_SUPER_MAGIC;
+        let magic = rustix::fs::fstatfs(&tree).or_fail_at("statfs", path)?.f_type;
+        let is_proc = magic == rustix::fs::PROC_SUPER_MAGIC;
         self.check_place(&target, is_proc)?;
         change(plan, &tree)?;
-        attach(&tree, &target).or_fail_at("attach to", destination)
+        attach(&tree, &target).or_fail_at("attach to", destination)?;
+        Ok((is_proc || magic == libc::SYSFS_MAGIC).then_some(tree))
     }
 
     /// For proc and sysfs the destination must be a directory with no link on the way, or what is written to them

@@ -23,9 +23,8 @@ impl Init<'_> {
     /// The namespaces of the container's first process, all at once: in whatever user namespaces they are, the
     /// caller's privileges over all of them are checked before any is entered.
     pub(super) fn join_container(&mut self, flags: NamespaceFlags) -> Result<()> {
-        // Members of the container see this process from now on; they may not look into it (CVE-2016-9962).
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .or_fail("set", "dumpable")?;
+        // Members of the container see this process from now on.
+        hide_memory()?;
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let container = self.container.take().ok_or_else(gone).or_fail("join", "container")?;
         sys::process::setns(container.as_fd(), flags).or_fail("join", "the container's namespaces")
@@ -40,7 +39,8 @@ impl Init<'_> {
         }
         let path = "self/ns/time_for_children";
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let own = rustix::fs::openat(&self.proc, path, flags, Mode::empty()).or_fail("open /proc/", path)?;
+        let own =
+            rustix::fs::openat(self.proc()?, path, flags, Mode::empty()).or_fail("open /proc/", path)?;
         sys::process::setns(own.as_fd(), NamespaceFlags::TIME).or_fail("join", "time namespace")
     }
 
@@ -48,12 +48,19 @@ impl Init<'_> {
     pub(super) fn write_proc(&self, path: &str, value: &[u8]) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let object = || format!("/proc/{path}");
-        let file = rustix::fs::openat(&self.proc, path, flags, Mode::empty()).or_fail("open", object())?;
+        let file = rustix::fs::openat(self.proc()?, path, flags, Mode::empty()).or_fail("open", object())?;
         match rustix::io::write(&file, value).or_fail("write", object())? {
             n if n == value.len() => Ok(()),
             n => Err(Failure::because("write", object(), format!("only {n} of {} bytes", value.len()))),
         }
     }
+}
+
+/// Others, also such with the same user and capabilities, can neither trace this process nor open what it has open by
+/// way of /proc, up to its exec (CVE-2016-9962).
+pub(crate) fn hide_memory() -> Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .or_fail("set", "dumpable")
 }
 
 /// Root of the user namespace: until then the process has no id in it, and nothing that it makes has an owner.

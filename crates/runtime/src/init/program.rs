@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Init, Report};
+use super::Init;
 use crate::failure::{Failure, Result};
 use crate::users;
 
@@ -67,11 +67,8 @@ impl Init<'_> {
         let args =
             self.process.args.iter().map(|arg| c_string("process.args", arg)).collect::<Result<Vec<_>>>()?;
         let env = self.environment()?;
-        // The report closes by exec, and that is the message.
-        let _: &Report = &self.report;
         sys::process::reset_signals().map_err(|error| Failure::new("reset", "signals", error))?;
-        sys::process::close_on_exec_from(3 + self.preserve_fds)
-            .map_err(|error| Failure::new("close", "inherited descriptors", error))?;
+        // What is left open, the report, closes by exec: to the runtime that is the message.
         let error = sys::process::exec(&program, &args, &env);
         Ok(explain(&program, &Failure::new("exec", program.to_string_lossy(), error)))
     }

@@ -1,7 +1,7 @@
 //! What of /proc and /sys the container can't read or write, and kernel parameters that are set for it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, OFlags, ResolveFlags, makedev};
 use rustix::io::Errno;
@@ -24,7 +24,7 @@ impl Init<'_> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let below = format!("sys/{path}");
-        let file = rustix::fs::openat2(&self.proc, &*below, flags, rustix::fs::Mode::empty(), resolve)
+        let file = rustix::fs::openat2(self.proc()?, &*below, flags, rustix::fs::Mode::empty(), resolve)
             .or_fail("open sysctl", object())?;
         rustix::io::write(&file, value.as_bytes()).map(drop).or_fail("write sysctl", object())
     }
@@ -79,9 +79,17 @@ impl Init<'_> {
 
     /// Paths that the kernel or the image lacks need no restriction.
     fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {
-        match open_in(self.root()?.as_fd(), Path::new(path), OFlags::PATH) {
+        let path: PathBuf = Path::new(path).components().collect();
+        let in_kernel_mount = self.kernel_mounts.iter().rev().find_map(|(place, mount)| {
+            Some((mount.as_fd(), Path::new(".").join(path.strip_prefix(place).ok()?)))
+        });
+        let (root, below) = match in_kernel_mount {
+            Some(found) => found,
+            None => (self.root()?, path.clone()),
+        };
+        match open_in(root, below, OFlags::PATH) {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            other => other.map(Some).or_fail("open", path),
+            other => other.map(Some).or_fail_at("open", path),
         }
     }
 }

@@ -69,27 +69,42 @@ impl Init<'_> {
         }
     }
 
-    /// The file at `path`, made empty where it is missing together with the directories above it.
+    /// The file at `path`, made empty where it is missing together with the directories above it; a link whose target
+    /// is missing has that target made.
     pub(super) fn file(&self, path: &Path) -> Result<OwnedFd> {
-        let root = self.root()?;
-        match open_in(root, path, OFlags::PATH) {
-            Err(Errno::NOENT) => {}
-            other => return other.or_fail_at("open", path),
+        let mut place = path.to_owned();
+        for _ in 0..LINKS {
+            match open_in(self.root()?, &place, OFlags::PATH) {
+                Err(Errno::NOENT) => {}
+                other => return other.or_fail_at("open", path),
+            }
+            let (parent, name) = self.parent_of(&place)?;
+            match new_file(&parent, &name) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => return other.or_fail_at("create", path),
+            }
+            match rustix::fs::readlinkat(&parent, &*name, Vec::new()) {
+                Ok(target) => place = self.place_of(&parent)?.join(OsStr::from_bytes(target.as_bytes())),
+                // No link: someone was faster, and there is a file now.
+                Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(errno) => return Err(errno).or_fail_at("read link", &place),
+            }
         }
+        Err(Failure::new("open", path.display(), Errno::LOOP))
+    }
+
+    /// The same, where it may not be a link.
+    pub(super) fn plain_file(&self, path: &Path) -> Result<OwnedFd> {
         let (parent, name) = self.parent_of(path)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        match rustix::fs::openat(&parent, &*name, flags, Mode::from_raw_mode(0o644)) {
-            Ok(file) => rustix::fs::openat(
-                &parent,
-                &*name,
-                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .map_err(Into::into)
-            .and_then(|path| same_file(&file, path))
-            .or_fail_at("open", path),
-            Err(errno) => Err(errno).or_fail_at("create", path),
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = match rustix::fs::openat(&parent, &*name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return new_file(&parent, &name).or_fail_at("create", path),
+            other => other.or_fail_at("open", path)?,
+        };
+        if file_type(&found).or_fail_at("stat", path)? == FileType::Symlink {
+            return Err(Failure::new("open", path.display(), Errno::LOOP).hint("it must not be a link"));
         }
+        Ok(found)
     }
 
     /// The directory that holds `path`'s last component, made where missing, and that component.
@@ -105,7 +120,7 @@ impl Init<'_> {
         use std::os::fd::AsRawFd;
         let read = |fd: BorrowedFd<'_>| {
             let link = format!("self/fd/{}", fd.as_raw_fd());
-            rustix::fs::readlinkat(&self.proc, &*link, Vec::new())
+            rustix::fs::readlinkat(self.proc()?, &*link, Vec::new())
                 .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
                 .or_fail("read link /proc/", link)
         };
@@ -115,6 +130,13 @@ impl Init<'_> {
             Err(_) => Err(Failure::because("use", path.display(), "it is not in the container's root")),
         }
     }
+}
+
+fn new_file(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, std::io::Error> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    same_file(&made, rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
 fn same_file(made: &OwnedFd, found: OwnedFd) -> Result<OwnedFd, std::io::Error> {
@@ -136,6 +158,10 @@ pub(crate) fn make_directories(root: BorrowedFd<'_>, path: &Path) -> Result<Owne
     while let Some(name) = todo.pop_front() {
         if name == ".." {
             done.pop();
+            // The root's parent is the root, and the empty path is none.
+            if done.as_os_str().is_empty() {
+                done.push(".");
+            }
             continue;
         }
         let next = done.join(&name);

@@ -140,6 +140,11 @@ impl Builder<'_> {
                 "time offsets need a new time namespace (linux.namespaces of type time without path)";
             return Err(invalid("linux.timeOffsets", problem));
         }
+        // /proc/PID of a process that is not dumpable is root's: where an ordinary user makes a user namespace, his
+        // hooks could not look at it either. There the ids differ from those of all who might.
+        if !self.namespaces.makes(Kind::User) {
+            steps.push(Step::HideMemory);
+        }
         Ok(steps)
     }
 
@@ -368,6 +373,7 @@ impl Builder<'_> {
         if self.facts.wait_for_start {
             steps.push(Step::AwaitStart);
         }
+        steps.push(Step::LetGo);
         if let Some(Hooks { start_container, .. }) = &self.spec.hooks
             && !start_container.is_empty()
         {
@@ -416,6 +422,7 @@ pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>
     steps.extend(process::labels(process));
     steps.extend(process::privileges(process, container.seccomp));
     steps.push(Step::Ready);
+    steps.push(Step::LetGo);
     steps.push(Step::Exec);
     Ok(steps)
 }

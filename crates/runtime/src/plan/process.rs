@@ -43,7 +43,8 @@ pub fn labels(process: &Process) -> Vec<Step> {
 pub fn privileges(process: &Process, seccomp: bool) -> Vec<Step> {
     let early = seccomp && !process.no_new_privileges;
     let late = seccomp && process.no_new_privileges;
-    let mut steps = Vec::new();
+    // A filter may forbid what closes them.
+    let mut steps = vec![Step::CloseInherited];
     if early {
         steps.push(Step::Seccomp);
     }
@@ -246,7 +247,11 @@ mod tests {
     #[test]
     fn the_filter_comes_first_only_where_it_needs_privileges() {
         let mut process = Process::default();
-        let first = |p: &Process| matches!(privileges(p, true)[0], Step::Seccomp);
+        let first = |p: &Process| {
+            let steps = privileges(p, true);
+            let found = steps.iter().find(|step| matches!(step, Step::Seccomp | Step::Credentials(_)));
+            matches!(found, Some(Step::Seccomp))
+        };
         assert!(first(&process));
         process.no_new_privileges = true;
         assert!(!first(&process));

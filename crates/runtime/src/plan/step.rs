@@ -106,6 +106,10 @@ pub enum Step {
         /// The label or profile.
         label: String,
     },
+    /// Close what the caller left open, and what is not needed any more.
+    CloseInherited,
+    /// Nobody may look into this process.
+    HideMemory,
     /// The seccomp filter.
     Seccomp,
     /// File mode creation mask.
@@ -120,6 +124,8 @@ pub enum Step {
     Ready,
     /// Wait for `start`.
     AwaitStart,
+    /// Close the last descriptor that leads to the host.
+    LetGo,
     /// Hooks that run in the container right before the program.
     StartHooks(Vec<Hook>),
     /// Execute the program.
@@ -247,6 +253,8 @@ impl fmt::Display for Step {
             Self::Affinity(cpus) => write!(f, "run on CPUs {cpus:?}"),
             Self::Rlimit(limit) => write!(f, "limit {} to {}:{}", limit.name, limit.soft, limit.hard),
             Self::ExecLabel { lsm, label } => write!(f, "set {lsm:?} label {label} for the program"),
+            Self::CloseInherited => f.write_str("close inherited descriptors"),
+            Self::HideMemory => f.write_str("set not dumpable"),
             Self::Seccomp => f.write_str("install the seccomp filter"),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
             Self::WorkingDirectory(path) => write!(f, "enter {path}"),
@@ -256,6 +264,7 @@ impl fmt::Display for Step {
             Self::FindProgram => f.write_str("find the program"),
             Self::Ready => f.write_str("report ready"),
             Self::AwaitStart => f.write_str("wait for start"),
+            Self::LetGo => f.write_str("close the host's /proc"),
             Self::StartHooks(hooks) => write!(f, "run {} startContainer hooks", hooks.len()),
             Self::Exec => f.write_str("exec"),
         }
