@@ -29,6 +29,7 @@ mod pull;
 mod push;
 mod remove;
 mod sign_check;
+mod signatures;
 mod time;
 mod tree;
 mod unpack;

@@ -76,6 +76,8 @@ impl Images {
         };
         let mut loaded = Vec::new();
         for (target, names) in targets {
+            // By its media type a collection knows what is below it, the unpacked layers included.
+            contents.lease.claim(&target)?;
             let manifests = self.present_manifests(&target)?;
             for (_, manifest) in &manifests {
                 let config = self.config(manifest)?;
@@ -84,13 +86,16 @@ impl Images {
             let Some((_, first)) = manifests.first() else {
                 return Err(contents.wrong(&format!("it lacks the manifest {}", target.digest)));
             };
-            let full: Vec<String> = names.iter().map(ToString::to_string).collect();
-            self.store().update_references(|references| match full.is_empty() {
-                true => references.add_dangling(&target),
-                false => full.iter().for_each(|name| references.set(name, &target)),
-            })?;
             loaded.push(Loaded { names, target, id: first.config.digest });
         }
+        self.store().update_references(|references| {
+            for Loaded { names, target, .. } in &loaded {
+                match names.is_empty() {
+                    true => references.add_dangling(target),
+                    false => names.iter().for_each(|name| references.set(&name.to_string(), target)),
+                }
+            }
+        })?;
         Ok(loaded)
     }
 }

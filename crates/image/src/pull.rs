@@ -230,7 +230,8 @@ impl Pull {
                 false => Vec::new(),
             };
             match self.policy.check(name, digest, &signatures) {
-                Ok(()) => return Ok(()),
+                Ok(()) if signatures.is_empty() => return Ok(()),
+                Ok(()) => return self.images.keep_signatures(digest, &signatures),
                 // The top one's error says most: it is what was named.
                 Err(error) => result = result.and(Err(error)),
             }

@@ -97,6 +97,7 @@ impl Images {
             layers = self.snapshots().collect(&keep);
             Ok(())
         })?;
+        self.forget_signatures()?;
         Ok((collected, layers?))
     }
 

@@ -284,6 +284,15 @@ fn signed_images_are_pulled_and_others_are_not() {
 
     sign(&here, &image, &name, &pair);
     pull().unwrap();
+    // Without the registry, the signature that came with the image is asked.
+    let policy = Policy::load(&policy).unwrap();
+    let copy = find(&there, &name);
+    there.check_policy(&policy, &reference(&name), &copy).unwrap();
+    assert!(there.check_policy(&policy, &reference("other:1"), &copy).is_err());
+    there.gc(Default::default()).unwrap();
+    there.check_policy(&policy, &reference(&name), &copy).unwrap();
+    std::fs::remove_dir_all(bed.path().join("there/signatures")).unwrap();
+    assert!(there.check_policy(&policy, &reference(&name), &copy).is_err());
 }
 
 /// Signs as cosign does: an image whose layer is the signed document, under a tag made of the digest.

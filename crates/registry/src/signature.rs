@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci::image::{Descriptor, Digest, Document};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Repository};
 
@@ -52,7 +52,7 @@ pub enum SignatureError {
 }
 
 /// A signature as found; nothing in it is to be trusted yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The signed document, byte for byte.
     pub payload: Vec<u8>,
