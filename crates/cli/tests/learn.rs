@@ -33,7 +33,7 @@ fn steps(page: &str) -> Vec<Step> {
                     steps.push(Step { line: number + 1, command: command.to_owned(), expected: Vec::new() });
                 }
                 (None, Some(more)) => {
-                    steps.last_mut().expect("a command").command.push_str(&format!("\n{more}"))
+                    steps.last_mut().expect("a command").command.push_str(&format!("\n{more}"));
                 }
                 (None, None) => steps.last_mut().expect("a command").expected.push(line.to_owned()),
             },
