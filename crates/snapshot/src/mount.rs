@@ -6,12 +6,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
 };
+use sys::fsid::with_fs_ids;
 use sys::mount::{MountAttr, MountChange, mount_setattr};
 
 use crate::layer::XattrNamespace;
@@ -70,7 +71,16 @@ fn overlay(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> R
     if snapshot.snapshots.xattrs() == XattrNamespace::User {
         fsconfig_set_flag(context, "userxattr").map_err(fail)?;
     }
-    fsconfig_create(context).map_err(fail)?;
+    match &base {
+        None => fsconfig_create(context).map_err(fail)?,
+        // Overlay works on its layers as who mounts it, who must have an id there: that of the namespace's root.
+        Some(base) => {
+            let owner = fstat(base).map_err(fail)?;
+            with_fs_ids(owner.st_uid, owner.st_gid, || fsconfig_create(context))
+                .map_err(|error| SnapshotError::io("act as the user namespace's root on", root, error))?
+                .map_err(fail)?;
+        }
+    }
     let attributes = match snapshot.kind() {
         Kind::View => MountAttrFlags::MOUNT_ATTR_RDONLY,
         Kind::Writable => MountAttrFlags::empty(),

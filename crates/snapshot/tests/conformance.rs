@@ -81,6 +81,7 @@ conformance! {
     keys_are_checked
     committed_changes_are_the_same_layer_again
     usage_is_what_du_says
+    id_mapped_files_belong_to_the_namespace
 }
 
 fn layers_show_through_in_order(driver: Driver) {
@@ -395,4 +396,65 @@ fn usage_is_what_du_says(driver: Driver) {
     assert_eq!(layer.inodes, 4);
     let written = snapshots.snapshot("c").unwrap().usage().unwrap();
     assert_eq!(written.inodes, if driver == Driver::Overlay { 1 } else { 4 });
+}
+
+fn id_mapped_files_belong_to_the_namespace(driver: Driver) {
+    use std::os::unix::fs::MetadataExt;
+    let temp = tempfile::tempdir().unwrap();
+    let snapshots = open(temp.path(), driver);
+    let mut users = file("users", "");
+    (users.entry.uid, users.entry.gid) = (1000, 1000);
+    let top = unpack(&snapshots, &[vec![file("roots", "")], vec![users]]);
+    let snapshot = snapshots.prepare("c", Some(&top)).unwrap();
+    let namespace = UserNamespace::new();
+    let mount =
+        snapshot.mount(Some(namespace.fd.as_fd())).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let owner = |path: &str| {
+        let stat = rustix::fs::statat(&mount, path, rustix::fs::AtFlags::empty()).unwrap();
+        (stat.st_uid, stat.st_gid)
+    };
+    assert_eq!((owner("roots"), owner("users")), ((100_000, 100_000), (101_000, 101_000)));
+    rustix::fs::chownat(
+        &mount,
+        "roots",
+        Some(rustix::fs::Uid::from_raw(100_005)),
+        None,
+        rustix::fs::AtFlags::empty(),
+    )
+    .unwrap();
+    assert_eq!(
+        std::fs::metadata(snapshot.path().join("fs/roots")).unwrap().uid(),
+        5,
+        "on disk ids are not shifted"
+    );
+}
+
+/// A user namespace whose ids 0 to 65535 are 100000 to 165535 outside, held by a sleeping process.
+struct UserNamespace {
+    fd: std::fs::File,
+    holder: std::process::Child,
+}
+
+impl UserNamespace {
+    fn new() -> UserNamespace {
+        let holder = std::process::Command::new("unshare").args(["--user", "sleep", "60"]).spawn().unwrap();
+        let proc = PathBuf::from(format!("/proc/{}", holder.id()));
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while std::fs::read_link(proc.join("ns/user")).is_ok_and(|other| other == own) {
+            assert!(std::time::Instant::now() < deadline, "unshare made no user namespace");
+            std::thread::yield_now();
+        }
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(proc.join(map), "0 100000 65536").unwrap();
+        }
+        UserNamespace { fd: std::fs::File::open(proc.join("ns/user")).unwrap(), holder }
+    }
+}
+
+impl Drop for UserNamespace {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
 }
