@@ -16,7 +16,7 @@ use sys::mount::{MountAttr, MountChange, mount_setattr};
 use crate::conversation::{Conversation, Told};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{CgroupView, Init, Report, id_map, open_bind, user_namespace};
-use crate::netdevice::Moved;
+use crate::netdevice::{Moved, Transfer};
 use crate::plan::{Facts, Source, StartPlan, Step, rlimits};
 use crate::protocol;
 use crate::rdt::Rdt;
@@ -77,7 +77,8 @@ pub fn plan(id: &ContainerId, options: &CreateOptions) -> Result<StartPlan> {
 pub fn create(root: &StateRoot, id: &ContainerId, options: CreateOptions) -> Result<Created> {
     let prepared = Prepared::new(id, &options)?;
     let (dir, lock) = root.reserve(id)?;
-    let mut making = Making { prepared, options, dir, lock, spawned: None, cgroup: None, rdt: None };
+    let mut making =
+        Making { prepared, options, dir, lock, spawned: None, cgroup: None, rdt: None, transfer: None };
     match making.make(root, id) {
         Ok(created) => Ok(created),
         Err(failure) => {
@@ -159,6 +160,7 @@ struct Making {
     spawned: Option<Spawned>,
     cgroup: Option<cgroup::Group>,
     rdt: Option<Rdt>,
+    transfer: Option<Transfer>,
 }
 
 impl Making {
@@ -190,7 +192,8 @@ impl Making {
         record.cgroup.clone_from(&self.cgroup);
         self.dir.write(&record)?;
         if self.prepared.plan.init.iter().any(|step| matches!(step, Step::AwaitParent)) {
-            self.act(&linux, pid, &devices)?;
+            self.act(&linux, pid)?;
+            self.send_devices(pid, devices)?;
             ours.go().or_fail("speak to", "init")?;
         }
 
@@ -335,7 +338,7 @@ impl Making {
     }
 
     /// What only the host's side can do for init, while it waits.
-    fn act(&self, linux: &Linux, pid: Pid, devices: &[Moved]) -> Result<()> {
+    fn act(&self, linux: &Linux, pid: Pid) -> Result<()> {
         if self.prepared.plan.namespaces.makes(Kind::User) {
             self.map_ids(linux, pid)?;
         }
@@ -349,7 +352,20 @@ impl Making {
         if let Some(rdt) = &self.rdt {
             rdt.attach(pid)?;
         }
-        devices.iter().try_for_each(|device| device.send(pid))
+        Ok(())
+    }
+
+    /// Network devices go into the namespace that init was born in, or is about to join.
+    fn send_devices(&mut self, pid: Pid, devices: Vec<Moved>) -> Result<()> {
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let joined = self.prepared.plan.namespaces.join.iter().find(|(kind, _)| *kind == Kind::Net);
+        let own = || format!("/proc/{}/ns/net", pid.as_raw_nonzero()).into();
+        let path = joined.map_or_else(own, |(_, path)| path.clone());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::open(&path, flags, Mode::empty()).or_fail_at("open", &path)?;
+        self.transfer.insert(Transfer::new(namespace, devices)).send()
     }
 
     fn map_ids(&self, linux: &Linux, pid: Pid) -> Result<()> {
@@ -413,6 +429,9 @@ impl Making {
                 let _ = group.kill_all(rustix::process::Signal::KILL);
             }
             let _ = process::reap(&spawned.pidfd);
+        }
+        if let Some(transfer) = self.transfer.take() {
+            transfer.take_back();
         }
         let removed = self.cgroup.take().is_none_or(|group| group.remove().is_ok());
         let freed = self.rdt.take().is_none_or(|rdt| rdt.remove().is_ok());

@@ -57,7 +57,7 @@ fn cve_2019_16884_a_volume_over_a_link_to_proc_is_refused() {
 #[test]
 fn cve_2019_19921_a_link_in_place_of_proc_is_refused() {
     let bed = Testbed::new();
-    let mut bundle = bed.bundle();
+    let bundle = bed.bundle();
     fs::create_dir_all(bundle.rootfs().join("evil/level1")).unwrap();
     replace(&bundle.rootfs().join("proc"), "evil/level1");
     assert_refused(&bed, &bundle, "must be mounted on ordinary directory");
@@ -96,7 +96,7 @@ fn cve_2025_54867_links_in_place_of_proc_and_sys_are_refused() {
     for directory in ["proc", "sys"] {
         let bed = Testbed::new();
         let target = outside(&bed);
-        let mut bundle = bed.bundle();
+        let bundle = bed.bundle();
         replace(&bundle.rootfs().join(directory), target.to_str().unwrap());
         assert_refused(&bed, &bundle, "must be mounted on ordinary directory");
         assert_empty(&target);
