@@ -9,11 +9,11 @@ use super::Berth;
 
 /// How many instants of a pull are tried; `BERTH_KILLS` asks for more.
 fn rounds() -> u32 {
-    std::env::var("BERTH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+    std::env::var("BERTH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
 /// The size of the layer, in bytes.
-const SIZE: usize = 24 << 20;
+const SIZE: usize = 8 << 20;
 
 #[test]
 fn a_pull_that_is_killed_goes_on() {
