@@ -3,6 +3,7 @@
 //! Each command is one row of [`COMMANDS`] and one module.
 
 mod arrows;
+mod bench;
 mod berth;
 mod check;
 mod docs;
@@ -47,6 +48,12 @@ const COMMANDS: &[Command] = &[
         run: first_container::run,
     },
     Command { name: "docs", usage: "", about: "write docs/commands from --help", run: docs::run },
+    Command {
+        name: "bench",
+        usage: "[oci] [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]",
+        about: "build with all optimisation and measure berth beside its peers",
+        run: bench::run,
+    },
     Command {
         name: "vm-test",
         usage: "[--short] [--keep] [-- FILTER]",

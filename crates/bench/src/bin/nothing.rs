@@ -1,0 +1,3 @@
+//! The payload: a static program that does nothing.
+
+fn main() {}
