@@ -72,9 +72,14 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// True where the other side seems to speak something other than TLS.
+    /// True where the other side seems to speak something other than TLS, or where the proxy in between lets no
+    /// TLS through to it.
     pub(crate) fn is_not_tls(&self) -> bool {
-        let ConnectError::Tls { source, .. } = self else { return false };
+        let source = match self {
+            ConnectError::Tls { source, .. } => source,
+            ConnectError::Proxy { .. } => return true,
+            _ => return false,
+        };
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         match inner {
             Some(rustls::Error::InvalidMessage(_)) => true,

@@ -202,3 +202,35 @@ fn a_dead_mirror_does_not_stop_a_pull() {
     assert!(!mirror.requests().is_empty());
     assert!(!repository.is_alive(0) && repository.is_alive(1));
 }
+
+/// A configuration that reaches `registry.test` by `url`, through `proxy`.
+fn proxied(bed: &testkit::Testbed, url: &str, proxy: &HttpServer) -> Config {
+    let directory = bed.path().join("certs.d");
+    std::fs::create_dir_all(directory.join("registry.test")).unwrap();
+    std::fs::write(directory.join("registry.test/hosts.toml"), format!("server = '{url}'\n")).unwrap();
+    let proxy = Some(format!("http://u:p@{}", proxy.address()));
+    let proxies = registry::Proxies { http: proxy.clone(), https: proxy, exceptions: String::new() };
+    Config { hosts_directories: vec![directory], proxies, ..Config::default() }
+}
+
+#[test]
+fn proxies_are_spoken_to_as_they_expect() {
+    let bed = testkit::Testbed::new();
+    let proxy = HttpServer::start(|request| match request.method.as_str() {
+        "CONNECT" => HttpResponse::new(403, ""),
+        _ => HttpResponse::new(200, image_manifest()).header("content-type", media_type::OCI_MANIFEST),
+    });
+    let ask = |url: &str| {
+        let reference = "registry.test/x:1".parse().unwrap();
+        let config = proxied(&bed, url, &proxy);
+        let repository = Repository::open(&config, &reference, Purpose::PullTag, impatient(), None).unwrap();
+        block_on(repository.manifest_by_tag("1"))
+    };
+    ask("http://registry.test").unwrap();
+    let asked = proxy.requests().pop().unwrap();
+    assert_eq!(asked.target, "http://registry.test/v2/x/manifests/1");
+    let error = ask("https://registry.test").unwrap_err();
+    assert!(error.to_string().contains("refuses CONNECT registry.test:443"), "{error}");
+    let asked = proxy.requests().pop().unwrap();
+    assert_eq!(asked.header("proxy-authorization"), Some("Basic dTpw"));
+}
