@@ -105,12 +105,19 @@ impl Prepared {
         let (mut spec, text) = crate::config::read(&bundle.join("config.json"))?;
         let empty = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&empty);
+        let facts = oci::validate::Host {
+            rootless: options.rootless,
+            no_pivot: options.no_pivot,
+            joins_own_network: joins_own_network(linux),
+        };
+        oci::validate::validate(&spec, &facts)
+            .map_err(|error| Failure::because("validate", "config.json", error))?;
         let host = cgroup::Host::detect().map_err(cgroup_failure)?;
         let path = Some(linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
         let group = cgroup::Group::locate(&host, &options.cgroup_driver, path, id.as_str(), options.rootless)
             .and_then(|group| group.with_annotations(&spec.annotations))
             .map_err(cgroup_failure)?;
-        let filter = linux.seccomp.as_ref().map(|profile| compile(profile)).transpose()?;
+        let filter = linux.seccomp.as_ref().map(compile).transpose()?;
         let user_namespace = linux.namespaces.iter().any(|namespace| namespace.kind == "user");
         let facts = Facts {
             bundle: bundle.clone(),
@@ -205,12 +212,11 @@ impl Making {
             write_pid_file(path, record.pid)?;
         }
         ours.go().or_fail("speak to", "init")?;
-        let mut warnings = std::mem::take(&mut self.prepared.plan.warnings);
+        let warnings = std::mem::take(&mut self.prepared.plan.warnings);
         if self.options.start {
             crate::conversation::await_exec(&ours)?;
             state.status = Status::Running;
-            let failures = hooks::run_all("poststart", &record.poststart, &state, Some(&record.bundle));
-            warnings.extend(failures.iter().map(ToString::to_string));
+            hooks::run("poststart", &record.poststart, &state, Some(&record.bundle))?;
         }
         let Some(Spawned { pid, pidfd }) = self.spawned.take() else {
             return Err(Failure::because("create", id, "its first process is lost"));
@@ -473,6 +479,18 @@ pub(crate) fn open_proc() -> Result<OwnedFd> {
 
 fn open_path(path: &Path) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).or_fail_at("open", path)
+}
+
+/// Whether the network namespace that is to be joined is the runtime's own.
+fn joins_own_network(linux: &Linux) -> bool {
+    let path = linux
+        .namespaces
+        .iter()
+        .find(|namespace| namespace.kind == "network")
+        .map(|namespace| &namespace.path);
+    let id = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    path.filter(|path| !path.is_empty())
+        .is_some_and(|path| id(path).is_some() && id(path) == id("/proc/self/ns/net"))
 }
 
 /// Whether the runtime's user namespace is not the host's: the host's maps all ids to themselves.

@@ -1,6 +1,5 @@
 //! A user namespace that exists only for its id maps, to be given to mount_setattr(2).
 
-use std::io;
 use std::os::fd::OwnedFd;
 
 use namespace::{Extent, IdKind, IdMap};
@@ -42,5 +41,5 @@ fn write_and_open(pid: Pid, uids: &IdMap, gids: &IdMap) -> Result<OwnedFd> {
     namespace::write_map(pid, IdKind::User, uids).map_err(refused)?;
     namespace::write_map(pid, IdKind::Group, gids).map_err(refused)?;
     let path = format!("/proc/{pid}/ns/user");
-    std::fs::File::open(&path).map(OwnedFd::from).map_err(io::Error::from).or_fail("open", path)
+    std::fs::File::open(&path).map(OwnedFd::from).or_fail("open", path)
 }

@@ -10,7 +10,7 @@ use sys::mount::{MountAttr, MountChange, mount_setattr};
 
 use super::Init;
 use super::mount::attach;
-use super::tree::open_plain;
+use super::tree::open_in;
 use crate::failure::{OrFail, Result};
 use crate::plan::{Propagation, RootSwitch};
 
@@ -55,7 +55,7 @@ impl Init<'_> {
             RootSwitch::Pivot => pivot()?,
             RootSwitch::Move => move_over_root(root.as_fd())?,
             RootSwitch::Chroot => {
-                rustix::process::chroot(".").or_fail("chroot to", self.root_path.display())?
+                rustix::process::chroot(".").or_fail("chroot to", self.root_path.display())?;
             }
         }
         rustix::process::chdir("/").or_fail("chdir", "/")?;
@@ -65,7 +65,7 @@ impl Init<'_> {
     }
 
     pub(super) fn make_readonly(&self, path: &str) -> Result<()> {
-        let mount = open_plain(self.root()?, Path::new(path), OFlags::PATH).or_fail("open", path)?;
+        let mount = open_in(self.root()?, path, OFlags::PATH).or_fail("open", path)?;
         set(&mount, MountAttr::RDONLY).or_fail("make read-only", path)
     }
 
