@@ -53,9 +53,11 @@ impl Containers {
         Self { by_name: roots.flat_map(|root| containers_in(&root)).collect() }
     }
 
-    /// The process that `target` means: an id, a container's name, or the beginning of just one name.
+    /// The process that `target` means: an id, `pidfd:N` for an inherited descriptor, a container's name, or the
+    /// beginning of just one name.
     pub fn resolve(&self, target: &str) -> Result<Pid, TargetError> {
-        if let Some(pid) = target.parse().ok().filter(|&pid| pid > 0).and_then(Pid::from_raw) {
+        let by_descriptor = target.strip_prefix("pidfd:").and_then(of_pidfd);
+        if let Some(pid) = by_descriptor.or_else(|| positive(target)) {
             return Ok(pid);
         }
         if let Some(&pid) = self.by_name.get(target) {
@@ -97,6 +99,17 @@ impl Containers {
     }
 }
 
+fn positive(text: &str) -> Option<Pid> {
+    text.parse().ok().filter(|&pid| pid > 0).and_then(Pid::from_raw)
+}
+
+/// The process of a pidfd; pidfd_open(2), the field `Pid` of /proc/self/fdinfo.
+fn of_pidfd(number: &str) -> Option<Pid> {
+    let descriptor: u32 = number.parse().ok()?;
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+    positive(text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim())
+}
+
 fn containers_in(root: &Path) -> Vec<(String, Pid)> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let container = |directory: PathBuf| {
@@ -104,13 +117,17 @@ fn containers_in(root: &Path) -> Vec<(String, Pid)> {
         let text = STATE_FILES.iter().find_map(|file| std::fs::read(directory.join(file)).ok())?;
         let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
         let pid = ["init_process_pid", "pid"].iter().find_map(|key| state.get(key)?.as_i64())?;
-        Some((name, Pid::from_raw(i32::try_from(pid).ok().filter(|&pid| pid > 0)?)?))
+        Some((name, i32::try_from(pid).ok().filter(|&pid| pid > 0).and_then(Pid::from_raw)?))
     };
     entries.flatten().filter_map(|entry| container(entry.path())).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
+    use rustix::process::PidfdFlags;
+
     use super::*;
 
     fn containers() -> Containers {
@@ -126,9 +143,12 @@ mod tests {
         assert_eq!(containers().resolve("42"), Ok(Pid::from_raw(42).unwrap()));
         assert_eq!(containers().resolve("db").unwrap().as_raw_pid(), 13);
         assert_eq!(containers().resolve("d").unwrap().as_raw_pid(), 13);
+        let pidfd = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+        let target = format!("pidfd:{}", pidfd.as_raw_fd());
+        assert_eq!(containers().resolve(&target), Ok(rustix::process::getpid()));
         let ambiguous = containers().resolve("web").unwrap_err().to_string();
         assert_eq!(ambiguous, "\"web\" could be any of the containers web-1, web-2");
-        for unknown in ["", "0", "-1", "cache"] {
+        for unknown in ["", "0", "-1", "cache", "pidfd:x", "pidfd:0"] {
             assert_eq!(containers().resolve(unknown), Err(TargetError::Unknown(unknown.to_owned())));
         }
     }

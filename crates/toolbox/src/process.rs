@@ -42,10 +42,17 @@ pub struct Process {
 pub enum ProcessError {
     #[error("there is no process {0}")]
     Gone(Pid),
-    #[error("read /proc/{pid}/{file}: {source}")]
+    #[error("read /proc/{pid}/{file}: {source}{}", hint(source))]
     Unreadable { pid: Pid, file: &'static str, source: io::Error },
     #[error("read /proc/{pid}/status: no valid field {field}")]
     Field { pid: Pid, field: &'static str },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; that of another user's process may only be seen by root",
+        _ => "",
+    }
 }
 
 impl Process {

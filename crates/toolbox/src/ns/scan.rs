@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use namespace::{Kind, NamespaceFile};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::mountinfo;
@@ -147,20 +149,28 @@ impl Namespace {
 
 /// Reads the links in /proc/PID/ns, which is cheaper than to open or stat them: no inode is made.
 fn links(pid: Pid, kinds: &[Kind], mut found: impl FnMut(Kind, u64)) -> io::Result<()> {
+    let path = format!("/proc/{pid}/ns");
+    // For a single type the directory would cost more than the link.
+    if let [kind] = kinds {
+        return Ok(link(CWD, &format!("{path}/{kind}"), &mut found)?);
+    }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(format!("/proc/{pid}/ns"), flags, Mode::empty())?;
+    let directory = rustix::fs::open(path, flags, Mode::empty())?;
     for kind in kinds {
-        let mut buffer = [0; 64];
-        match rustix::fs::readlinkat_raw(&directory, kind.proc_name(), &mut buffer[..]) {
-            Ok(length) => {
-                if let Some((kind, inode)) = parse_link(&buffer[..length]) {
-                    found(kind, inode);
-                }
-            }
+        match link(directory.as_fd(), kind.proc_name(), &mut found) {
             // A kernel without this type.
-            Err(rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
+    }
+    Ok(())
+}
+
+fn link(directory: BorrowedFd<'_>, name: &str, found: &mut impl FnMut(Kind, u64)) -> rustix::io::Result<()> {
+    let mut buffer = [0; 64];
+    let length = rustix::fs::readlinkat_raw(directory, name, &mut buffer[..])?;
+    if let Some((kind, inode)) = parse_link(&buffer[..length]) {
+        found(kind, inode);
     }
     Ok(())
 }
