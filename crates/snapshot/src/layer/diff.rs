@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Stat, fstat, major, minor, readlinkat, statat};
 
 use super::whiteout::{is_opaque, is_whiteout};
-use crate::tar::{Entry, Kind, Time, Writer};
+use crate::tar::{Entry, Kind, Segment, Time, Writer};
 use crate::{attributes, tree};
 
 /// Holes of fewer bytes than these together are written as zeros, which every reader understands.
@@ -99,7 +99,9 @@ impl<W: Write> Diff<W> {
             self.writer.entry(&entry)?;
             return self.content(&mut file, entry.size);
         }
-        entry.sparse = Some(segments.clone());
+        // GNU tar takes the end of the last part for the end of the file, so a hole there needs an empty part.
+        let end = Segment { offset: entry.size, length: 0 };
+        entry.sparse = Some(segments.iter().copied().chain([end]).collect());
         self.writer.entry(&entry)?;
         for segment in segments {
             io::Seek::seek(&mut file, io::SeekFrom::Start(segment.offset))?;
