@@ -187,17 +187,19 @@ impl Writer<'_> {
         }
         let mut dispatch = self.graph.ret(FOREIGN);
         for audit in audits.into_iter().rev() {
-            let section = self.section(architectures.iter().copied().filter(|one| one.audit() == audit))?;
+            let section = self.section(audit, architectures)?;
             dispatch = self.graph.branch(Test::Equal, audit, section, dispatch);
         }
         Ok(self.graph.load(bpf::data::ARCHITECTURE, dispatch))
     }
 
     /// The calls of the ABIs that share an audit value: x86_64 and x32, else just one.
-    fn section(&mut self, abis: impl Iterator<Item = Architecture>) -> Result<NodeId, CompileError> {
+    fn section(&mut self, audit: u32, architectures: &[Architecture]) -> Result<NodeId, CompileError> {
         let foreign = self.graph.ret(FOREIGN);
         let mut ranges = vec![Range { start: 0, node: foreign }];
-        for abi in abis {
+        // In this order x32, whose numbers are greater, comes after x86_64.
+        let abis = Architecture::ALL.into_iter().filter(|abi| abi.audit() == audit);
+        for abi in abis.filter(|abi| architectures.contains(abi)) {
             let table = self.rules.table(abi)?;
             match abi {
                 Architecture::X86_64 => {

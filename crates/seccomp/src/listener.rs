@@ -15,7 +15,7 @@ use thiserror::Error;
 
 /// Why an agent has no descriptor.
 #[derive(Debug, Error)]
-#[error("cannot {operation} seccomp agent at {path}")]
+#[error("failed to {operation} seccomp agent at {path}")]
 pub struct ListenerError {
     /// What failed.
     pub operation: &'static str,
@@ -36,7 +36,7 @@ pub fn send_listener(path: &Path, listener: BorrowedFd<'_>, state: &[u8]) -> Res
         |operation| move |cause: Errno| ListenerError { operation, path: path.into(), cause: cause.into() };
     let agent = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(failed("create socket for"))?;
-    connect_to(&agent, path).map_err(failed("connect to"))?;
+    connect_to(&agent, path).map_err(failed("connect with"))?;
     send(agent.as_fd(), listener, state).map_err(failed("send notify descriptor to"))
 }
 

@@ -130,6 +130,18 @@ fn other_architectures_are_killed() {
 }
 
 #[test]
+fn x32_may_be_the_host() {
+    let rules = r#""syscalls":[{"names":["read"],"action":"SCMP_ACT_ERRNO","errnoRet":5}]"#;
+    let both =
+        format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],{rules}}}"#);
+    let filter = compile(&profile(&both), Architecture::X32).unwrap();
+    for abi in [Architecture::X32, Architecture::X86_64] {
+        assert_eq!(verdict(&filter, abi, "read"), libc::SECCOMP_RET_ERRNO | 5, "{abi}");
+        assert_eq!(verdict(&filter, abi, "close"), libc::SECCOMP_RET_ALLOW, "{abi}");
+    }
+}
+
+#[test]
 fn unknown_names_are_passed_over() {
     let names = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
         {"names":["frobnicate","read"],"action":"SCMP_ACT_ERRNO","errnoRet":5}]}"#;

@@ -115,6 +115,6 @@ fn products_of_lengths_are_bounded() {
     ] {
         let start = Instant::now();
         let _ = compile(&profile, Architecture::X86_64);
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
     }
 }
