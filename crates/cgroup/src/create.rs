@@ -69,12 +69,13 @@ impl Group {
         made: &mut Made,
     ) -> Result<(), Error> {
         let dirs = self.make(resources, made)?;
-        if self.unit.is_none() {
+        let new = self.nodes().all(|node| made.contains(node));
+        if !new && self.unit.is_none() {
             self.refuse_used(made)?;
         }
         limits::set(resources, &dirs)?;
-        // systemd has attached a filter of its own.
-        self.set_devices(resources, &dirs, self.unit.is_none())?;
+        // One that was there may have a filter: systemd's, or that of a container which has ended.
+        self.set_devices(resources, &dirs, new)?;
         match pid {
             // systemd has moved the process in v2; in v1 only where it knows the controller.
             Some(pid) if self.unit.is_none() || !self.is_unified() => process::join(&dirs, pid),
@@ -116,9 +117,6 @@ impl Group {
 
     /// A group that was there before may be somebody else's.
     fn refuse_used(&self, made: &Made) -> Result<(), Error> {
-        if self.nodes().all(|node| made.contains(node)) {
-            return Ok(());
-        }
         let path = self.nodes().find(|node| !made.contains(node)).map(Node::dir).unwrap_or_default();
         let pids = self.pids()?;
         if !pids.is_empty() {

@@ -1,4 +1,6 @@
-use oci::spec::resources::{BlockIo, Cpu, LinuxResources, Memory, Pids, ThrottleDevice, WeightDevice};
+use oci::spec::resources::{BlockIo, Cpu, LinuxResources, Memory, ThrottleDevice, WeightDevice};
+
+use super::nonzero;
 
 /// What is in force after an update: `update` over `before`, by runc's rules.
 ///
@@ -11,7 +13,7 @@ pub fn merge(before: &LinuxResources, update: &LinuxResources) -> LinuxResources
         devices: Vec::new(),
         memory: Some(memory(before.memory.as_ref(), update.memory.as_ref())),
         cpu: Some(cpu(before.cpu.as_ref(), update.cpu.as_ref())),
-        pids: update.pids.clone().map(|pids| Pids { limit: pids.limit }),
+        pids: update.pids.clone(),
         block_io: Some(block_io(before.block_io.as_ref(), update.block_io.as_ref())),
         unified: update.unified.clone(),
         ..before.clone()
@@ -33,11 +35,11 @@ fn memory(before: Option<&Memory>, update: Option<&Memory>) -> Memory {
 
 fn cpu(before: Option<&Cpu>, update: Option<&Cpu>) -> Cpu {
     let (before, update) = (before.cloned().unwrap_or_default(), update.cloned().unwrap_or_default());
-    let half = update.quota.unwrap_or(0) != 0 || update.period.unwrap_or(0) != 0;
-    let keep = |old: bool| half && old;
+    let (quota, period) = (nonzero(update.quota), nonzero(update.period));
+    let named = quota.is_some() || period.is_some();
     Cpu {
-        quota: update.quota.filter(|quota| *quota != 0).or(before.quota.filter(|_| keep(true))),
-        period: update.period.filter(|period| *period != 0).or(before.period.filter(|_| keep(true))),
+        quota: quota.or(before.quota.filter(|_| named)),
+        period: period.or(before.period.filter(|_| named)),
         burst: update.burst,
         // A group that is idle takes no weight: the kernel refuses both.
         shares: update.shares.or(before.shares.filter(|_| update.idle.is_none())),
