@@ -45,19 +45,18 @@ pub enum TargetError {
 }
 
 impl Containers {
-    /// Reads the state directories of the known runtimes, and those in `more`.
-    pub fn read(more: &[PathBuf]) -> Self {
+    /// Reads the state directories of the known runtimes.
+    pub fn read() -> Self {
         let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let user_roots = of_user.iter().flat_map(|base| USER_STATE_ROOTS.iter().map(|root| base.join(root)));
-        let roots = STATE_ROOTS.iter().map(PathBuf::from).chain(user_roots).chain(more.iter().cloned());
+        let roots = STATE_ROOTS.iter().map(PathBuf::from).chain(user_roots);
         Self { by_name: roots.flat_map(|root| containers_in(&root)).collect() }
     }
 
     /// The process that `target` means: an id, `pidfd:N` for an inherited descriptor, a container's name, or the
     /// beginning of just one name.
     pub fn resolve(&self, target: &str) -> Result<Pid, TargetError> {
-        let by_descriptor = target.strip_prefix("pidfd:").and_then(of_pidfd);
-        if let Some(pid) = by_descriptor.or_else(|| positive(target)) {
+        if let Some(pid) = process_id(target) {
             return Ok(pid);
         }
         if let Some(&pid) = self.by_name.get(target) {
@@ -97,6 +96,15 @@ impl Containers {
             is_digest.then(|| id[..12].to_owned())
         })
     }
+}
+
+/// As [`Containers::resolve`], but looks for containers only if `target` is no process id.
+pub fn resolve(target: &str) -> Result<Pid, TargetError> {
+    process_id(target).map_or_else(|| Containers::read().resolve(target), Ok)
+}
+
+fn process_id(target: &str) -> Option<Pid> {
+    target.strip_prefix("pidfd:").map_or_else(|| positive(target), of_pidfd)
 }
 
 fn positive(text: &str) -> Option<Pid> {

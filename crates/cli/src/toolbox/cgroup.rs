@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use rustix::process::Pid;
 use toolbox::cgroups::{Membership, directories, show::Usage, tree::Node};
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::process;
 
 use super::{Outcome, output};
@@ -54,7 +54,7 @@ impl Command {
 
 impl Show {
     fn run(self) -> Outcome {
-        let usage = Usage::of_process(Containers::read(&[]).resolve(&self.target)?)?;
+        let usage = Usage::of_process(containers::resolve(&self.target)?)?;
         if self.json {
             output::print_json(&usage)?;
         } else {
@@ -68,7 +68,7 @@ impl Tree {
     fn run(self) -> Outcome {
         let directory = match self.target.as_deref() {
             Some(path) if path.starts_with('/') => PathBuf::from(path),
-            Some(target) => self.membership(Containers::read(&[]).resolve(target)?)?.directory,
+            Some(target) => self.membership(containers::resolve(target)?)?.directory,
             None => {
                 let own = self.membership(rustix::process::getpid())?;
                 let below = Path::new(&own.path).components().filter(|part| part.as_os_str() != "/").count();

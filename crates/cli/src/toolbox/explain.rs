@@ -22,7 +22,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let containers = Containers::read(&[]);
+        let containers = Containers::read();
         let page = Page::of_process(containers.resolve(&self.target)?, &containers)?;
         if self.json {
             output::print_json(&page)?;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::mounts::Mounts;
 
 use super::{Outcome, output};
@@ -22,7 +22,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let mounts = Mounts::of_process(Containers::read(&[]).resolve(&self.target)?)?;
+        let mounts = Mounts::of_process(containers::resolve(&self.target)?)?;
         if self.json {
             output::print_json(&mounts)?;
         } else {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use namespace::{Kind, NamespaceFile};
-use toolbox::containers::Containers;
+use toolbox::containers::{self, Containers};
 use toolbox::launch::{self, Ending, Side};
 use toolbox::netns::monitor::{self, Event};
 use toolbox::netns::{exec, ls, names};
@@ -41,7 +41,7 @@ impl Command {
             Self::Exec(arguments) => arguments.run(),
             Self::Add(Add { name }) => Ok(names::add(&name).map(|()| ExitCode::SUCCESS)?),
             Self::Attach(Attach { name, target }) => {
-                let pid = Containers::read(&[]).resolve(&target)?;
+                let pid = containers::resolve(&target)?;
                 Ok(names::attach(&name, pid).map(|()| ExitCode::SUCCESS)?)
             }
             Self::Del(arguments) => arguments.run(),
@@ -67,7 +67,7 @@ pub struct Ls {
 
 impl Ls {
     fn run(self) -> Outcome {
-        let networks = ls::networks(&Containers::read(&[]))?;
+        let networks = ls::networks(&Containers::read())?;
         if self.json {
             output::print_json(&networks)?;
         } else {
@@ -116,7 +116,7 @@ fn open(target: &str) -> Result<(NamespaceFile, Option<String>), Box<dyn std::er
     if names::all().iter().any(|name| name == target) {
         return Ok((names::open(target)?, Some(target.to_owned())));
     }
-    let pid = Containers::read(&[]).resolve(target).map_err(|_| {
+    let pid = containers::resolve(target).map_err(|_| {
         format!("\"{}\" is no network namespace, process or container", target.escape_debug())
     })?;
     Ok((NamespaceFile::of_process(pid, Kind::Net)?, None))
@@ -160,7 +160,7 @@ pub struct Identify {
 impl Identify {
     fn run(self) -> Outcome {
         let pid = match self.target {
-            Some(target) => Containers::read(&[]).resolve(&target)?,
+            Some(target) => containers::resolve(&target)?,
             None => rustix::process::getpid(),
         };
         for name in ls::identify(pid)? {

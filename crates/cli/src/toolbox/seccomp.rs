@@ -9,7 +9,7 @@ use capability::{CapSet, supported};
 use clap::{Args, Subcommand};
 use seccomp::{Architecture, Program, disassemble};
 use toolbox::caps::list;
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::seccomp::{profile, show, test};
 
 use super::{Outcome, output};
@@ -48,7 +48,7 @@ pub struct Show {
 
 impl Show {
     fn run(self) -> Outcome {
-        let pid = Containers::read(&[]).resolve(&self.target)?;
+        let pid = containers::resolve(&self.target)?;
         let confinement = show::Confinement::of_process(pid)?;
         if self.json {
             output::print_json(&confinement)?;
@@ -115,8 +115,7 @@ impl Test {
             let capabilities = capabilities(&self.caps)?;
             return Ok(vec![profile::compile(file, capabilities)?.program().clone()]);
         }
-        let pid = Containers::read(&[])
-            .resolve(&self.profile)
+        let pid = containers::resolve(&self.profile)
             .map_err(|_| format!("\"{}\" is no file, process or container", self.profile.escape_debug()))?;
         let programs: Option<Vec<_>> = show::programs(&show::filters(pid)?).into_iter().collect();
         programs.ok_or_else(|| format!("process {pid} is under a filter of another form").into())

@@ -57,25 +57,25 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 fn namespace(kind: Kind, shared: Shared) -> Finding {
     let (what, isolate, open) = match kind {
         Kind::Mount => (
-            "mounts: its own view of the file system",
+            "mounts and so the view of the file system",
             "run it in a container",
             "-v binds a directory of the host",
         ),
         Kind::Uts => ("host name", "--uts private", "--uts host"),
         Kind::Ipc => ("System V IPC and message queues", "--ipc private", "--ipc host"),
-        Kind::User => ("users: ids are its own", "--userns auto", "--userns host"),
-        Kind::Pid => ("processes: it sees its own alone", "--pid private", "--pid host"),
+        Kind::User => ("users and groups", "--userns auto", "--userns host"),
+        Kind::Pid => ("processes that it sees", "--pid private", "--pid host"),
         Kind::Net => {
-            ("network: links, addresses, ports, abstract sockets", "--network bridge", "--network host")
+            ("network (links, addresses, ports, abstract sockets)", "--network bridge", "--network host")
         }
-        Kind::Cgroup => ("cgroups: it sees its own part", "--cgroupns private", "--cgroupns host"),
+        Kind::Cgroup => ("cgroups that it sees", "--cgroupns private", "--cgroupns host"),
         Kind::Time => {
             ("clocks since boot", "a time namespace in the bundle's config.json", "no time namespace")
         }
     };
     match shared {
         Shared::Own(inode) => {
-            Finding::new(Verdict::Isolated, format!("{what} ({kind}:[{inode}])"), Some(open))
+            Finding::new(Verdict::Isolated, format!("{what}: its own, {kind}:[{inode}]"), Some(open))
         }
         Shared::WithHost => {
             Finding::new(Verdict::Open, format!("{what}: shared with the host"), Some(isolate))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use toolbox::caps::ls;
 use toolbox::caps::show::Privileges;
-use toolbox::containers::Containers;
+use toolbox::containers::{self, Containers};
 
 use crate::toolbox::{Outcome, output};
 
@@ -25,7 +25,7 @@ pub struct Show {
 impl Show {
     pub fn run(self) -> Outcome {
         let pid = match self.target {
-            Some(target) => Containers::read(&[]).resolve(&target)?,
+            Some(target) => containers::resolve(&target)?,
             None => rustix::process::getpid(),
         };
         let privileges = Privileges::of_process(pid)?;
@@ -50,7 +50,7 @@ pub struct Ls {
 
 impl Ls {
     pub fn run(self) -> Outcome {
-        let holders = ls::holders(self.all, &Containers::read(&[]))?;
+        let holders = ls::holders(self.all, &Containers::read())?;
         if self.json {
             output::print_json(&holders)?;
         } else {

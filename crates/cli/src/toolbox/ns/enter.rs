@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::ns::enter::{Request, Source, enter};
 
 use super::kinds::Kinds;
@@ -60,7 +60,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let target = self.target.map(|target| Containers::read(&[]).resolve(&target)).transpose()?;
+        let target = self.target.map(|target| containers::resolve(&target)).transpose()?;
         let source = |path: Option<PathBuf>| path.map_or(Source::Target, Source::Path);
         let request = Request {
             target,

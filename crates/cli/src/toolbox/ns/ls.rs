@@ -56,7 +56,7 @@ enum Below {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let containers = Containers::read(&[]);
+        let containers = Containers::read();
         let columns = match (self.output_all, self.output.is_empty()) {
             (true, _) => Column::ALL.to_vec(),
             (false, true) => Column::DEFAULT.to_vec(),

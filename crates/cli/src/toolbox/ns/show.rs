@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::ns::show::Comparison;
 
 use crate::toolbox::{Outcome, output};
@@ -19,7 +19,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let comparison = Comparison::new(Containers::read(&[]).resolve(&self.target)?)?;
+        let comparison = Comparison::new(containers::resolve(&self.target)?)?;
         if self.json {
             output::print_json(&comparison)?;
         } else {

@@ -7,7 +7,7 @@ use clap::Args;
 use namespace::IdKind;
 use serde_json::json;
 use toolbox::accounts::Accounts;
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::process::Process;
 use toolbox::userns::access::{self, Verdict};
 use toolbox::userns::levels::{Levels, Trace};
@@ -33,7 +33,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let pid = Containers::read(&[]).resolve(&self.target)?;
+        let pid = containers::resolve(&self.target)?;
         let (process, levels) = (Process::read(pid)?, Levels::of_process(pid)?);
         let kind = if self.group { IdKind::Group } else { IdKind::User };
         let own = if self.group { process.gids[1] } else { process.uids[1] };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use namespace::IdKind;
 use serde_json::{Value, json};
-use toolbox::containers::Containers;
+use toolbox::containers;
 use toolbox::userns::levels::Levels;
 
 use crate::toolbox::{Outcome, output};
@@ -21,7 +21,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let levels = Levels::of_process(Containers::read(&[]).resolve(&self.target)?)?;
+        let levels = Levels::of_process(containers::resolve(&self.target)?)?;
         if self.json {
             output::print_json(&json(&levels))?;
         } else {
