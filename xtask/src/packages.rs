@@ -21,6 +21,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("python3-dbus", "what stands in for systemd on that bus"),
     ("python3-gi", "its main loop"),
     ("qemu-system-x86", "the VM"),
+    ("skopeo", "the other reader and writer of images"),
     ("strace", "tests that assert which system calls are made"),
     ("uidmap", "newuidmap and newgidmap"),
 ];

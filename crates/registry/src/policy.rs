@@ -4,8 +4,8 @@
 //! is read too mildly protects nobody. GPG signatures (`signedBy`) and keyless ones (`fulcio`, `pki`) are refused.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +13,7 @@ use oci::Reference;
 use oci::image::Digest;
 use serde::Deserialize;
 
+use crate::file::FileError;
 use crate::signature::{PublicKey, Signature};
 
 /// Where an image comes from, as policy.json names it.
@@ -74,22 +75,9 @@ enum Identity {
 /// Why an image may not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// The policy can't be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The policy isn't one.
-    #[error("{path}: {reason}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        reason: String,
-    },
+    /// The policy can't be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The policy says no.
     #[error("{image} is refused by {path}: {reason}")]
     Refused {
@@ -125,16 +113,15 @@ impl Policy {
 
     /// Reads a policy.
     pub fn load(path: &Path) -> Result<Policy, PolicyError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
-        let syntax = |reason: String| PolicyError::Syntax { path: path.to_owned(), reason };
+        let text = fs::read_to_string(path).map_err(|source| FileError::io("read", path, source))?;
+        let syntax = |reason: String| FileError::syntax(path, reason);
         let mut policy: Policy = serde_json::from_str(&text).map_err(|error| syntax(error.to_string()))?;
         path.clone_into(&mut policy.path);
         let scopes = policy.transports.values().flatten();
         let mut empty = scopes.filter(|(_, requirements)| requirements.is_empty()).map(|(scope, _)| scope);
         match empty.next() {
-            Some(scope) => Err(syntax(format!("scope {scope:?} has no requirement"))),
-            None if policy.default.is_empty() => Err(syntax("default has no requirement".to_owned())),
+            Some(scope) => Err(syntax(format!("scope {scope:?} has no requirement")).into()),
+            None if policy.default.is_empty() => Err(syntax("default has no requirement".to_owned()).into()),
             None => Ok(policy),
         }
     }

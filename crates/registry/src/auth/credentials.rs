@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::file::{FileError, read_optional};
+
 /// What Docker calls its hub in config files, since the days of the first registry API.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The user name that says that the secret is a refresh token.
@@ -44,24 +46,9 @@ impl std::fmt::Debug for Credentials {
 /// Why stored credentials can't be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// A file can't be read or written.
-    #[error("cannot {operation} {path}")]
-    File {
-        /// "read" or "write".
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file isn't what it should be.
-    #[error("{path}: {reason}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        reason: String,
-    },
+    /// A file can't be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A credential helper failed.
     #[error("credential helper {program}: {reason}")]
     Helper {
@@ -193,16 +180,12 @@ impl CredentialFiles {
         let mut document: Map<String, Value> = read_json(path)?.unwrap_or_default();
         let auths = document.entry("auths").or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(auths) = auths else {
-            let reason = "\"auths\" is not an object".to_owned();
-            return Err(CredentialsError::Syntax { path: path.clone(), reason });
+            return Err(FileError::syntax(path, "\"auths\" is not an object").into());
         };
         change(auths);
         let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
-        replace_private_file(path, text.as_bytes()).map_err(|source| CredentialsError::File {
-            operation: "write",
-            path: path.clone(),
-            source,
-        })
+        replace_private_file(path, text.as_bytes())
+            .map_err(|source| FileError::io("write", path, source).into())
     }
 }
 
@@ -228,10 +211,9 @@ impl AuthFile {
         for scope in scopes {
             let entry = self.auths.iter().find(|(key, _)| normalize(key) == scope);
             if let Some((key, entry)) = entry
-                && let Some(found) = entry.credentials().map_err(|reason| CredentialsError::Syntax {
-                    path: path.to_owned(),
-                    reason: format!("auths[{key:?}]: {reason}"),
-                })?
+                && let Some(found) = entry
+                    .credentials()
+                    .map_err(|reason| FileError::syntax(path, format!("auths[{key:?}]: {reason}")))?
             {
                 return Ok(Some(found));
             }
@@ -317,16 +299,10 @@ fn run_helper(helper: &str, verb: &str, input: &str) -> Result<Option<String>, C
     Err(failed(format!("{verb}: {}", if text.is_empty() { output.status.to_string() } else { text })))
 }
 
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, CredentialsError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CredentialsError::File { operation: "read", path: path.into(), source }),
-    };
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, FileError> {
+    let Some(text) = read_optional(path)? else { return Ok(None) };
     let parsed = serde_json::from_str(if text.trim().is_empty() { "{}" } else { &text });
-    parsed
-        .map(Some)
-        .map_err(|error| CredentialsError::Syntax { path: path.into(), reason: error.to_string() })
+    parsed.map(Some).map_err(|error| FileError::syntax(path, error))
 }
 
 /// Write, sync, rename; readable by the owner alone. A link is followed, so that it stays one.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{ConfigError, TlsFiles, files_with_extension, read_optional};
+use super::TlsFiles;
+use crate::file::{FileError, read_optional, with_extension};
 
 /// A server that speaks for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Capabilities {
 }
 
 /// The servers that `directories` (of containerd's form) name for `host`, or `None` where no file does.
-pub(crate) fn load(directories: &[PathBuf], host: &str) -> Result<Option<Vec<HostEntry>>, ConfigError> {
+pub(crate) fn load(directories: &[PathBuf], host: &str) -> Result<Option<Vec<HostEntry>>, FileError> {
     // containerd writes a port as host_port_ where a colon is no good file name.
     let escaped = host.replace(':', "_") + if host.contains(':') { "_" } else { "" };
     for name in [host, &escaped, "_default"] {
@@ -49,8 +50,7 @@ pub(crate) fn load(directories: &[PathBuf], host: &str) -> Result<Option<Vec<Hos
             let path = directory.join(name).join("hosts.toml");
             if let Some(text) = read_optional(&path)? {
                 let base = directory.join(name);
-                let hosts = parse(&text, &base, host)
-                    .map_err(|reason| ConfigError::Syntax { path: path.clone(), reason })?;
+                let hosts = parse(&text, &base, host).map_err(|reason| FileError::syntax(&path, reason))?;
                 return Ok(Some(hosts));
             }
         }
@@ -59,16 +59,16 @@ pub(crate) fn load(directories: &[PathBuf], host: &str) -> Result<Option<Vec<Hos
 }
 
 /// Certificates in Docker's form: `*.crt` are CAs, `x.cert` with `x.key` identify the client.
-pub(crate) fn certificates(directories: &[PathBuf], host: &str) -> Result<TlsFiles, ConfigError> {
+pub(crate) fn certificates(directories: &[PathBuf], host: &str) -> Result<TlsFiles, FileError> {
     let mut tls = TlsFiles::default();
     for directory in directories {
         let directory = directory.join(host);
-        tls.ca.extend(files_with_extension(&directory, "crt")?);
-        for certificate in files_with_extension(&directory, "cert")? {
+        tls.ca.extend(with_extension(&directory, "crt")?);
+        for certificate in with_extension(&directory, "cert")? {
             let key = certificate.with_extension("key");
             if !key.exists() {
                 let reason = format!("has no key beside it: {} is missing", key.display());
-                return Err(ConfigError::Syntax { path: certificate, reason });
+                return Err(FileError::Syntax { path: certificate, reason });
             }
             tls.client = Some((certificate, key));
         }

@@ -4,9 +4,7 @@ mod endpoint;
 mod hosts;
 mod registries;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use endpoint::{Endpoint, Scheme};
 pub use hosts::{Capabilities, HostEntry};
@@ -14,27 +12,15 @@ pub use registries::{RegistriesConf, Source};
 
 use crate::auth::CredentialFiles;
 use crate::dns::Resolver;
+use crate::file::FileError;
 use crate::proxy::Proxies;
 
 /// Why the configuration gives no server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file can't be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file isn't what it should be.
-    #[error("{path}: {reason}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        reason: String,
-    },
+    /// A file can't be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// registries.conf forbids the registry.
     #[error("{repository} is blocked by [[registry]] {prefix:?} of registries.conf")]
     Blocked {
@@ -111,39 +97,4 @@ impl Config {
             insecure: false,
         })
     }
-}
-
-fn read_optional(path: &Path) -> Result<Option<String>, ConfigError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
-    }
-}
-
-/// The files of `directory` that end in `.extension`, in the order of their names.
-fn files_with_extension(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
-    let failed = |source| ConfigError::Read { path: directory.to_owned(), source };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(source) => return Err(failed(source)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// A host name that is longer than a file name can't have a directory either.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
-    )
 }

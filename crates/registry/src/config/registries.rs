@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{ConfigError, read_optional};
+use super::ConfigError;
+use crate::file::{FileError, read_optional, with_extension};
 
 /// The main file with its drop-ins merged in.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +86,7 @@ impl RegistriesConf {
         let mut conf = RegistriesConf::default();
         conf.merge_file(main)?;
         for directory in drop_ins {
-            for path in super::files_with_extension(directory, "conf")? {
+            for path in with_extension(directory, "conf")? {
                 conf.merge_file(&path)?;
             }
         }
@@ -94,7 +95,7 @@ impl RegistriesConf {
 
     fn merge_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let Some(text) = read_optional(path)? else { return Ok(()) };
-        self.merge(&text).map_err(|reason| ConfigError::Syntax { path: path.to_owned(), reason })
+        Ok(self.merge(&text).map_err(|reason| FileError::syntax(path, reason))?)
     }
 
     /// A later file replaces lists and tables of the same prefix, and adds aliases; an empty alias removes one.
