@@ -10,6 +10,7 @@ mod ns;
 mod output;
 mod seccomp;
 mod signals;
+mod target;
 mod userns;
 
 use std::error::Error;

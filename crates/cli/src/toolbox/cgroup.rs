@@ -9,6 +9,7 @@ use toolbox::cgroups::{Membership, directories, show::Usage, tree::Node};
 use toolbox::containers;
 use toolbox::process;
 
+use super::target::Target;
 use super::{Outcome, output};
 
 #[derive(Subcommand)]
@@ -21,11 +22,8 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Show {
-    /// JSON
-    #[arg(long)]
-    json: bool,
-    /// A process id or a container
-    target: String,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
@@ -54,13 +52,8 @@ impl Command {
 
 impl Show {
     fn run(self) -> Outcome {
-        let usage = Usage::of_process(containers::resolve(&self.target)?)?;
-        if self.json {
-            output::print_json(&usage)?;
-        } else {
-            output::print(&usage.text())?;
-        }
-        Ok(ExitCode::SUCCESS)
+        let usage = Usage::of_process(self.target.pid()?)?;
+        output::answer(self.target.json, &usage, || usage.text())
     }
 }
 

@@ -1,7 +1,5 @@
 //! `berth explain`.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use toolbox::containers::Containers;
 use toolbox::explain::{Page, render};
@@ -24,13 +22,6 @@ impl Arguments {
     pub fn run(self) -> Outcome {
         let containers = Containers::read();
         let page = Page::of_process(containers.resolve(&self.target)?, &containers)?;
-        if self.json {
-            output::print_json(&page)?;
-        } else if self.html {
-            output::print(&render::html(&page))?;
-        } else {
-            output::print(&render::text(&page))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        output::answer(self.json, &page, || if self.html { render::html(&page) } else { render::text(&page) })
     }
 }

@@ -1,6 +1,9 @@
 //! Standard output.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::Outcome;
 
 /// Prints text. A reader that has gone away, as in `| head`, is no error.
 pub fn print(text: &str) -> io::Result<()> {
@@ -24,4 +27,10 @@ pub fn print_table(text: &str) -> io::Result<()> {
 /// Prints a value as indented JSON.
 pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints an answer as JSON or as text: the end of most tools.
+pub fn answer(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Outcome {
+    let printed = if json { print_json(value) } else { print(&text()) };
+    Ok(printed.map(|()| ExitCode::SUCCESS)?)
 }

@@ -101,12 +101,9 @@ impl Test {
         };
         let call = test::call(architecture, &self.call, &self.arguments)?;
         let answer = test::answer(&self.programs()?, &call);
-        if self.json {
-            output::print_json(&answer)?;
-        } else {
-            output::print(&format!("{} → {} ({} instructions)\n", answer.call, answer.action, answer.steps))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        output::answer(self.json, &answer, || {
+            format!("{} → {} ({} instructions)\n", answer.call, answer.action, answer.steps)
+        })
     }
 
     fn programs(&self) -> Result<Vec<Program>, Box<dyn Error>> {

@@ -63,11 +63,6 @@ impl Why {
     pub fn run(self) -> Outcome {
         let explanation = Explanation::of(self.capability)
             .ok_or_else(|| format!("nothing is known about capability {}", self.capability))?;
-        if self.json {
-            output::print_json(&explanation)?;
-        } else {
-            output::print(&explanation.text())?;
-        }
-        Ok(ExitCode::SUCCESS)
+        output::answer(self.json, &explanation, || explanation.text())
     }
 }

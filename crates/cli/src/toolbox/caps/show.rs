@@ -29,12 +29,7 @@ impl Show {
             None => rustix::process::getpid(),
         };
         let privileges = Privileges::of_process(pid)?;
-        if self.json {
-            output::print_json(&privileges)?;
-        } else {
-            output::print(&privileges.text())?;
-        }
-        Ok(ExitCode::SUCCESS)
+        output::answer(self.json, &privileges, || privileges.text())
     }
 }
 

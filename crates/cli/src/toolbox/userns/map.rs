@@ -1,33 +1,23 @@
 //! `berth userns map`.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use namespace::IdKind;
 use serde_json::{Value, json};
-use toolbox::containers;
 use toolbox::userns::levels::Levels;
 
+use crate::toolbox::target::Target;
 use crate::toolbox::{Outcome, output};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// JSON
-    #[arg(long)]
-    json: bool,
-    /// A process id or a container
-    target: String,
+    #[command(flatten)]
+    target: Target,
 }
 
 impl Arguments {
     pub fn run(self) -> Outcome {
-        let levels = Levels::of_process(containers::resolve(&self.target)?)?;
-        if self.json {
-            output::print_json(&json(&levels))?;
-        } else {
-            output::print(&levels.text())?;
-        }
-        Ok(ExitCode::SUCCESS)
+        let levels = Levels::of_process(self.target.pid()?)?;
+        output::answer(self.target.json, &json(&levels), || levels.text())
     }
 }
 
