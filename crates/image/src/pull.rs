@@ -30,6 +30,9 @@ use crate::{Error, Images, LayerState, Platforms, Progress, Result, event_loop};
 /// How many layers are on their way at once: enough to keep two cores busy and a link full.
 const LAYERS_AT_ONCE: usize = 4;
 
+/// How many manifests and indexes one name may lead to.
+const MAX_DOCUMENTS: usize = 1024;
+
 /// How to pull.
 pub struct Pull {
     /// Where the image goes.
@@ -106,7 +109,8 @@ impl Pull {
             None => reference.clone(),
         };
         if let Some(target) = self.complete_already(&repository, &name).await? {
-            self.check_policy(&repository, &name, &[target.digest]).await?;
+            let manifests = self.images.present_manifests(&target)?;
+            self.check_policy(&repository, &name, &target.digest, &manifests).await?;
             self.report_layers(&target)?;
             return Ok(Pulled { reference: name, target, up_to_date: true });
         }
@@ -115,9 +119,7 @@ impl Pull {
             None => repository.manifest_by_tag(reference.tag().unwrap_or_default()).await?,
         };
         let manifests = self.manifests(&repository, &lease, top.clone()).await?;
-        let mut digests = vec![top.descriptor.digest];
-        digests.extend(manifests.iter().map(|(descriptor, _)| descriptor.digest));
-        self.check_policy(&repository, &name, &digests).await?;
+        self.check_policy(&repository, &name, &top.descriptor.digest, &manifests).await?;
         let repository = Arc::new(repository);
         for (_, manifest) in &manifests {
             self.clone().image(&repository, &lease, manifest).await?;
@@ -202,6 +204,10 @@ impl Pull {
             if seen.contains(&current.descriptor.digest) {
                 continue;
             }
+            if seen.len() == MAX_DOCUMENTS {
+                let reason = format!("its indexes lead to more than {MAX_DOCUMENTS} documents");
+                return Err(Error::NotAnImage { image: repository.reference().familiar(), reason });
+            }
             seen.push(current.descriptor.digest);
             Images::put(lease, &current.descriptor, &current.bytes)?;
             match current.document {
@@ -216,27 +222,33 @@ impl Pull {
         Ok(found)
     }
 
-    /// Asks the policy, with the signatures of any of `digests` where it wants some.
+    /// Asks the policy about what the name means or, where that is refused, about each image of it that is
+    /// pulled: a good one must not bring a bad one with it.
     async fn check_policy(
         &self,
         repository: &Repository,
         name: &Reference,
-        digests: &[Digest],
+        top: &Digest,
+        manifests: &[(Descriptor, Manifest)],
     ) -> Result<()> {
-        let mut result = Ok(());
-        for digest in digests {
-            let signatures = match self.policy.needs_signatures(name) {
-                true => repository.signatures(digest).await?,
-                false => Vec::new(),
-            };
-            match self.policy.check(name, digest, &signatures) {
-                Ok(()) if signatures.is_empty() => return Ok(()),
-                Ok(()) => return self.images.keep_signatures(digest, &signatures),
-                // The top one's error says most: it is what was named.
-                Err(error) => result = result.and(Err(error)),
+        let Err(refused) = self.check_one(repository, name, top).await else { return Ok(()) };
+        for (descriptor, _) in manifests {
+            if descriptor.digest == *top
+                || self.check_one(repository, name, &descriptor.digest).await.is_err()
+            {
+                return Err(refused);
             }
         }
-        Ok(result?)
+        if manifests.is_empty() { Err(refused) } else { Ok(()) }
+    }
+
+    async fn check_one(&self, repository: &Repository, name: &Reference, digest: &Digest) -> Result<()> {
+        if !self.policy.needs_signatures(name) {
+            return Ok(self.policy.check(name, digest, &[])?);
+        }
+        let signatures = repository.signatures(digest).await?;
+        self.policy.check(name, digest, &signatures)?;
+        self.images.keep_signatures(digest, &signatures)
     }
 
     /// Fetches one image: its configuration, then its layers, which are unpacked as they arrive.

@@ -64,7 +64,7 @@ fn size_of_images(usage: &DiskUsage) -> u64 {
 }
 
 fn row(kind: &str, total: usize, active: usize, size: u64, reclaimable: u64) -> Row {
-    let share = if size == 0 { 0 } else { reclaimable * 100 / size };
+    let share = (reclaimable * 100).checked_div(size).unwrap_or(0);
     let reclaimable = format!("{} ({share}%)", units::size(reclaimable, 4));
     let fields = [
         ("Type", kind.to_owned()),
