@@ -61,11 +61,8 @@ fn what_skopeo_pushes_is_pulled_in_all_compressions() {
     }
 }
 
-#[test]
-fn an_index_is_pulled_by_platform() {
-    let bed = Testbed::new();
-    let server = DockerRegistry::start(&bed);
-    let here = images(&bed, "here");
+/// Two images, for amd64 and for arm64.
+fn members(here: &image::Images) -> Vec<image::Image> {
     let mut members = Vec::new();
     for platform in ["linux/amd64", "linux/arm64"] {
         let options = ImportOptions {
@@ -77,8 +74,17 @@ fn an_index_is_pulled_by_platform() {
         let archive = tar(&[("platform", platform.as_bytes())]);
         let name = reference(&format!("member:{}", platform.replace('/', "-")));
         here.import("test", archive.as_slice(), Some(&name), options).unwrap();
-        members.push(find(&here, &name.to_string()));
+        members.push(find(here, &name.to_string()));
     }
+    members
+}
+
+#[test]
+fn an_index_is_pulled_by_platform() {
+    let bed = Testbed::new();
+    let server = DockerRegistry::start(&bed);
+    let here = images(&bed, "here");
+    let members = members(&here);
     let name = format!("{}/app:1", server.address());
     here.create_index(&reference(&name), &members, ManifestOptions::default()).unwrap();
     push(&here, &find(&here, &name), &name);
@@ -268,15 +274,7 @@ fn signed_images_are_pulled_and_others_are_not() {
     let name = format!("{}/app:1", server.address());
     let image = load(&here, &name, &layers());
     push(&here, &image, &name);
-    let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-    let pair = Ed25519KeyPair::from_pkcs8(pair.as_ref()).unwrap();
-    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-    let pem = [&prefix[..], pair.public_key().as_ref()].concat();
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(pem));
-    let policy = bed.path().join("policy.json");
-    let key = STANDARD.encode(pem);
-    let text = format!(r#"{{"default":[{{"type":"sigstoreSigned","keyData":"{key}"}}]}}"#);
-    std::fs::write(&policy, text).unwrap();
+    let (pair, policy) = signer(&bed);
     let there = images(&bed, "there");
     let pull = || Pull { policy: Policy::load(&policy).unwrap(), ..puller(&there) }.run(&[reference(&name)]);
     let error = pull().unwrap_err();
@@ -293,6 +291,41 @@ fn signed_images_are_pulled_and_others_are_not() {
     there.check_policy(&policy, &reference(&name), &copy).unwrap();
     std::fs::remove_dir_all(bed.path().join("there/signatures")).unwrap();
     assert!(there.check_policy(&policy, &reference(&name), &copy).is_err());
+}
+
+/// A key, and a policy that asks for its signatures.
+fn signer(bed: &Testbed) -> (Ed25519KeyPair, std::path::PathBuf) {
+    let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let pair = Ed25519KeyPair::from_pkcs8(pair.as_ref()).unwrap();
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let pem = [&prefix[..], pair.public_key().as_ref()].concat();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(pem));
+    let policy = bed.path().join("policy.json");
+    let key = STANDARD.encode(pem);
+    let text = format!(r#"{{"default":[{{"type":"sigstoreSigned","keyData":"{key}"}}]}}"#);
+    std::fs::write(&policy, text).unwrap();
+    (pair, policy)
+}
+
+#[test]
+fn a_signed_image_of_an_index_brings_no_other_with_it() {
+    let bed = Testbed::new();
+    let server = DockerRegistry::start(&bed);
+    let here = images(&bed, "here");
+    let members = members(&here);
+    let name = format!("{}/app:1", server.address());
+    here.create_index(&reference(&name), &members, ManifestOptions::default()).unwrap();
+    push(&here, &find(&here, &name), &name);
+    let (pair, policy) = signer(&bed);
+    sign(&here, &members[0], &name, &pair);
+    let there = images(&bed, "there");
+    let pull = |platforms: Platforms| {
+        let policy = Policy::load(&policy).unwrap();
+        Pull { policy, platforms, ..puller(&there) }.run(&[reference(&name)])
+    };
+    pull(Platforms::One("linux/amd64".parse().unwrap())).unwrap();
+    assert!(matches!(pull(Platforms::One("linux/arm64".parse().unwrap())), Err(Error::Policy(_))));
+    assert!(matches!(pull(Platforms::All), Err(Error::Policy(_))));
 }
 
 /// Signs as cosign does: an image whose layer is the signed document, under a tag made of the digest.
