@@ -122,13 +122,15 @@ impl Reference {
         self.display(&self.familiar_name())
     }
 
-    /// The name alone as Docker shows it: `alpine`, `user/app`, `quay.io/user/app`.
+    /// The name alone as Docker shows it: `alpine`, `user/app`, `quay.io/user/app`. It always means the same
+    /// when it is read again, so a path on Docker Hub that looks like a registry keeps its domain.
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.name();
         }
         match self.path.strip_prefix("library/") {
             Some(official) if !official.contains('/') => official.into(),
+            _ if split_domain(&self.path).0.is_some() => self.name(),
             _ => self.path.clone(),
         }
     }
@@ -318,12 +320,14 @@ mod tests {
             ("quay.io/a__b/c-----d", "quay.io/a__b/c-----d", "quay.io/a__b/c-----d"),
             ("Uppercase/app", "Uppercase/app", "Uppercase/app"),
             ("[::1]:5000/app", "[::1]:5000/app", "[::1]:5000/app"),
+            ("docker.io/quay.io/app", "docker.io/quay.io/app", "docker.io/quay.io/app"),
             ("foo:5000", "docker.io/library/foo:5000", "foo:5000"),
         ] {
             let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(reference.to_string(), full);
             assert_eq!(reference.familiar(), familiar);
             assert_eq!(full.parse::<Reference>().unwrap(), reference);
+            assert_eq!(familiar.parse::<Reference>().unwrap(), reference);
         }
     }
 
