@@ -53,8 +53,26 @@ struct Walk {
 }
 
 impl Walk {
-    /// Counts a directory and all below it. What vanishes meanwhile or is mounted there counts nothing.
-    fn tree(&mut self, directory: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    /// Counts a directory and all below it. What vanishes meanwhile or is mounted there counts nothing. One
+    /// directory is open at a time, as what containers write may be nested to any depth.
+    fn tree(&mut self, root: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        let mut pending = vec![b".".to_vec()];
+        while let Some(path) = pending.pop() {
+            match tree::open_directory(root, &path) {
+                Ok(directory) => self.directory(directory.as_fd(), &path, &mut pending)?,
+                Err(Errno::NOENT | Errno::XDEV | Errno::ACCESS | Errno::NAMETOOLONG) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        path: &[u8],
+        pending: &mut Vec<Vec<u8>>,
+    ) -> rustix::io::Result<()> {
         self.count(fstat(directory)?.st_blocks as u64);
         for (name, _) in tree::list(directory)? {
             let stat = match statat(directory, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
@@ -63,11 +81,7 @@ impl Walk {
                 Err(error) => return Err(error),
             };
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                match tree::open_directory(directory, &name) {
-                    Ok(below) => self.tree(below.as_fd())?,
-                    Err(Errno::NOENT | Errno::XDEV | Errno::ACCESS) => {}
-                    Err(error) => return Err(error),
-                }
+                pending.push([path, b"/", &name].concat());
             } else if stat.st_nlink < 2 || self.linked.insert((stat.st_dev, stat.st_ino)) {
                 self.count(stat.st_blocks as u64);
             }

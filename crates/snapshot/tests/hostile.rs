@@ -262,18 +262,19 @@ fn names_of_any_bytes_and_lengths_are_kept() {
 
 #[test]
 fn depth_costs_no_descriptors() {
-    let deep = vec!["d"; 2047].join("/");
+    let deep = vec!["d"; 255].join("/");
     let cage = Cage::new();
     cage.apply(&[dir(&deep), file(format!("{deep}/f"), "deep"), file(format!("{deep}/g"), "")]).unwrap();
     cage.apply(&[file("d", "gone")]).unwrap();
     assert_eq!(cage.read("d"), "gone");
+    assert!(refused(&[dir(vec!["d"; 257].join("/"))]).contains("256 directories deep"));
 }
 
 #[test]
 fn memory_for_directories_is_bounded() {
     let mut wide = dir("d");
     wide.entry.xattrs.push(("trusted.x".into(), vec![0; 1 << 17]));
-    let deep = || file(format!("{}/f", vec!["d"; 1000].join("/")), "");
+    let deep = || file(format!("{}/f", vec!["d".repeat(15).as_str(); 255].join("/")), "");
     for members in [vec![wide, file("f", "")], vec![deep(), file("f", "")]] {
         let error =
             Cage::new().apply_bytes(&layer(&members), &ApplyOptions { max_memory: 1 << 17, ..options() });

@@ -77,9 +77,6 @@ pub enum StoreError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The writer whose content was followed gave up.
-    #[error("the download of {0} was given up")]
-    Abandoned(Digest),
 }
 
 impl StoreError {

@@ -1,9 +1,8 @@
 //! Leases: what a process counts on before a reference holds it.
 //!
-//! A lease is a file that lists blobs and that its process keeps locked. It is locked before it has a name
-//! (O_TMPFILE, flock, linkat), so a lease that anyone sees unlocked belongs to a process that is no more, and
-//! is void. Adding to it takes the store's lock shared, collecting takes it exclusively: a blob that a claim
-//! found is there until the lease ends.
+//! A lease is a file that lists blobs and that its process keeps locked. Making it and adding to it take the
+//! store's lock shared, collecting takes it exclusively. So a lease that the collector finds unlocked belongs
+//! to a process that is no more, and is void; and a blob that a claim found is there until the lease ends.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,8 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci::image::{Descriptor, Digest};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::FlockOperation;
 
 use crate::{Blob, Ingest, Result, Start, Store, StoreError, durable, lock};
 
@@ -32,17 +30,20 @@ struct Held {
 impl Store {
     /// A new lease of this process.
     pub fn lease(&self) -> Result<Lease> {
-        let directory = self.root.join("leases");
-        let file = rustix::fs::open(
-            &directory,
-            OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
-            Mode::from_raw_mode(0o644),
-        )
-        .map(File::from)
-        .map_err(|error| StoreError::io("make a lease in", &directory, error))?;
-        lock::wait(&file, &directory, FlockOperation::LockExclusive)?;
-        let path = link(&file, &directory)?;
-        Ok(Lease(Arc::new(Held { store: self.clone(), file, path })))
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let _lock = self.lock_shared()?;
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = self.root.join("leases").join(format!("{}-{number}", std::process::id()));
+            let file = match File::options().append(true).create_new(true).open(&path) {
+                Ok(file) => file,
+                // Left by a process that had our id, or of one in another pid namespace.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(StoreError::io("make lease", path, error)),
+            };
+            lock::wait(&file, &path, FlockOperation::LockExclusive)?;
+            return Ok(Lease(Arc::new(Held { store: self.clone(), file, path })));
+        }
     }
 
     /// What the leases of live processes hold, as (digest, media type). Void leases are removed. The caller
@@ -67,27 +68,6 @@ impl Store {
         }
         Ok(held)
     }
-}
-
-/// Gives the locked file a name that no other lease has.
-fn link(file: &File, directory: &std::path::Path) -> Result<PathBuf> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let source = sys_fd_path(file);
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("{}-{number}", std::process::id()));
-        match rustix::fs::linkat(CWD, &source, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
-            Ok(()) => return Ok(path),
-            // Left by a process that had our id, or of one in another pid namespace.
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(StoreError::io("make lease", path, error)),
-        }
-    }
-}
-
-fn sys_fd_path(file: &File) -> String {
-    use std::os::fd::AsRawFd;
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 fn parse_line(line: &str) -> Option<Descriptor> {
@@ -143,7 +123,6 @@ impl Lease {
     pub(crate) fn hold(&self, digest: &Digest, media_type: &str) -> Result<()> {
         let media_type: String = media_type.chars().filter(|c| !c.is_control()).take(256).collect();
         let _lock = self.store().lock_shared()?;
-        // One write on an O_APPEND-like private file: nobody else writes it, and no reader runs under the lock.
         (&self.0.file)
             .write_all(format!("{digest} {media_type}\n").as_bytes())
             .map_err(|error| StoreError::io("write", &self.0.path, error))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, FileType, fstat, ftruncate, statat};
+use rustix::fs::{AtFlags, FileType, ftruncate, statat};
 use rustix::io::Errno;
 
 use super::destination::{self, Before};
@@ -323,7 +323,7 @@ impl State<'_> {
             };
             metadata.set(directory.as_fd(), None, self.options, &path)?;
         }
-        let is_directory = |path: &Vec<u8>| in_root(self.root, path).is_ok_and(|fd| fstat(fd).is_ok());
+        let is_directory = |path: &Vec<u8>| in_root(self.root, path).is_ok();
         self.applied.implied = self.implied.into_iter().filter(is_directory).collect();
         Ok(self.applied)
     }

@@ -9,7 +9,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{ApplyOptions, LayerError, whiteout};
+use super::{ApplyOptions, LayerError, XattrNamespace, whiteout};
 use crate::tar::{Entry, Kind, Time};
 
 /// What every file has beside its content.
@@ -66,7 +66,7 @@ impl Metadata {
         }
         for (name, value) in &self.xattrs {
             let set = fsetxattr(file, &name[..], value, XattrFlags::empty());
-            self.check_xattr(set, options, path)?;
+            check_xattr(set, options, path)?;
         }
         futimens(file, &self.timestamps()).map_err(|error| LayerError::entry("set the times of", path, error))
     }
@@ -111,7 +111,7 @@ impl Metadata {
             set.map_err(|error| LayerError::entry("set the mode of", path, error))?;
         }
         for (name, value) in &self.xattrs {
-            self.check_xattr(setxattr(&handle, &name[..], value, XattrFlags::empty()), options, path)?;
+            check_xattr(setxattr(&handle, &name[..], value, XattrFlags::empty()), options, path)?;
         }
         Ok(())
     }
@@ -122,20 +122,14 @@ impl Metadata {
         }
         Ok((Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))))
     }
+}
 
-    /// Attributes that the file system or our privilege cannot hold are left out where Docker leaves them out:
-    /// on file systems without attributes, and those of other security modules or for the privileged alone
-    /// when we are not. `security.capability` is never left out silently by who may set it.
-    fn check_xattr(
-        &self,
-        set: rustix::io::Result<()>,
-        options: &ApplyOptions,
-        path: &[u8],
-    ) -> Result<(), LayerError> {
-        match set {
-            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(Errno::PERM) if options.process.uid != 0 => Ok(()),
-            Err(error) => Err(LayerError::entry("set an extended attribute of", path, error)),
-        }
+/// Attributes that cannot be held are left out where Docker leaves them out: on file systems without any, and in
+/// a user namespace those for the privileged alone. Root never loses `security.capability` silently.
+fn check_xattr(set: rustix::io::Result<()>, options: &ApplyOptions, path: &[u8]) -> Result<(), LayerError> {
+    match set {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(Errno::PERM) if options.xattrs == XattrNamespace::User => Ok(()),
+        Err(error) => Err(LayerError::entry("set an extended attribute of", path, error)),
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::LayerError;
 
-/// How many directories are held open at most: the hostile case is 2,000 nested ones.
+/// How many directories are held open at most; hostile layers nest more.
 const MAX_HELD: usize = 64;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);

@@ -5,10 +5,14 @@ use super::LayerError;
 /// The longest path that one system call takes, without its NUL.
 const MAX_PATH: usize = 4095;
 
+/// The deepest path: nobody nests deeper, and who walks a layer holds a descriptor for each level.
+const MAX_DEPTH: usize = 256;
+
 /// `name` relative to the layer's root; empty for the root itself. A leading slash means the root, as it does
 /// to Docker; `..` means nothing good and is refused, even where it would stay inside.
 pub fn relative(name: &[u8]) -> Result<Vec<u8>, LayerError> {
     let mut path = Vec::with_capacity(name.len());
+    let mut depth = 0;
     for component in name.split(|&byte| byte == b'/') {
         match component {
             b"" | b"." => continue,
@@ -19,13 +23,15 @@ pub fn relative(name: &[u8]) -> Result<Vec<u8>, LayerError> {
             }
             _ => {}
         }
+        depth += 1;
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(component);
     }
-    match path.len() {
-        ..=MAX_PATH => Ok(path),
+    match (path.len(), depth) {
+        (..=MAX_PATH, ..=MAX_DEPTH) => Ok(path),
+        (..=MAX_PATH, _) => Err(LayerError::refused(name, "it is more than 256 directories deep")),
         _ => Err(LayerError::refused(name, "its name has more than 4095 bytes")),
     }
 }
