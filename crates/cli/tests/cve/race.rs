@@ -12,8 +12,10 @@ use testkit::{Finished, Testbed};
 const STARTS: usize = 1000;
 /// As long as they may take together.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// As few make a race on a slow machine.
+/// As few make a race on a slow machine, which may take longer over them.
 const ENOUGH: usize = 50;
+/// But not longer than this.
+const LIMIT: Duration = Duration::from_secs(120);
 /// Threads that start containers, beside the one that exchanges.
 const STARTERS: usize = 3;
 
@@ -28,14 +30,16 @@ impl Race<'_> {
     /// but some must.
     pub fn run(&self, configure: impl Fn(&mut Value) + Sync, judge: impl Fn(&Testbed, Finished) + Sync) {
         let (over, started, lived) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-        let deadline = Instant::now() + PATIENCE;
+        let begin = Instant::now();
+        let goes_on =
+            |started| started < STARTS && begin.elapsed() < if started < ENOUGH { LIMIT } else { PATIENCE };
         std::thread::scope(|scope| {
             let start = || {
                 let _stop = StopOnPanic(&over);
                 let bed = Testbed::new();
                 let mut bundle = bed.bundle();
                 bundle.edit(&configure);
-                while started.fetch_add(1, Ordering::Relaxed) < STARTS && Instant::now() < deadline {
+                while goes_on(started.fetch_add(1, Ordering::Relaxed)) {
                     let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output();
                     lived.fetch_add(usize::from(run.status.success()), Ordering::Relaxed);
                     judge(&bed, run);
