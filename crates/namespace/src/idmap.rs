@@ -152,14 +152,16 @@ impl IdMap {
     pub fn compose(&self, outer: &Self) -> Self {
         let pieces = self.extents.iter().flat_map(|lower| {
             outer.extents.iter().filter_map(|upper| {
-                let start = lower.outside.max(upper.inside);
+                let start = lower.first(Side::Outside).max(upper.first(Side::Inside));
                 let end = lower.end(Side::Outside).min(upper.end(Side::Inside));
-                let count = u32::try_from(end.checked_sub(u64::from(start))?).ok()?;
-                (count > 0).then(|| Extent {
-                    inside: lower.inside + (start - lower.outside),
-                    outside: upper.outside + (start - upper.inside),
-                    count,
-                })
+                let inside = lower.first(Side::Inside) + (start - lower.first(Side::Outside));
+                let outside = upper.first(Side::Outside) + (start - upper.first(Side::Inside));
+                let piece = Extent {
+                    inside: u32::try_from(inside).ok()?,
+                    outside: u32::try_from(outside).ok()?,
+                    count: u32::try_from(end.checked_sub(start)?).ok()?,
+                };
+                (piece.count > 0).then_some(piece)
             })
         });
         Self { extents: pieces.collect() }
