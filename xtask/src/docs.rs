@@ -60,14 +60,8 @@ fn pages() -> Outcome<BTreeMap<String, String>> {
 /// Appends the section of the command `words`, then those of its subcommands.
 fn describe(berth: &Path, words: &[&str], text: &mut String) -> Outcome {
     let help = help(berth, words)?;
-    let (about, rest) = help.split_once("\n\n").unwrap_or((&help, ""));
     let heading = "#".repeat(words.len());
-    *text += &format!(
-        "\n{heading} berth {}\n\n{}\n\n```text\n{}\n```\n",
-        words.join(" "),
-        about.trim(),
-        rest.trim_end()
-    );
+    *text += &format!("\n{heading} berth {}\n\n```text\n{}\n```\n", words.join(" "), help.trim_end());
     for command in subcommands(&help) {
         describe(berth, &[words, &[&command]].concat(), text)?;
     }

@@ -106,14 +106,7 @@ pub fn knows(arguments: &[OsString]) -> bool {
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let parsed = match Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            // What can't be printed has no reader.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(USAGE_STATUS),
-            };
-        }
+        Err(error) => return usage(&error),
     };
     let context = Context::new(parsed.root);
     parsed.command.run(&context).unwrap_or_else(|error| {
@@ -123,6 +116,21 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         }
         ExitCode::FAILURE
     })
+}
+
+/// These commands with their flags.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Prints what clap has to say: help that was asked for, or what is wrong with the arguments.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // What can't be printed has no reader.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE_STATUS),
+    }
 }
 
 /// An error with all its causes.

@@ -17,10 +17,24 @@ fn main() -> ExitCode {
     }
     match args.get(1) {
         Some(command) if command == "oci" => {
-            args.remove(0);
+            args.splice(..2, ["berth oci".into()]);
             oci::main(args)
         }
         _ if commands::knows(&args) => commands::run(args),
-        _ => toolbox::run(args),
+        Some(tool) if toolbox::knows(tool) => toolbox::run(args),
+        _ => whole(args),
+    }
+}
+
+/// What is asked of the binary as a whole: help, the version, or a command that there is not.
+fn whole(args: Vec<OsString>) -> ExitCode {
+    let tools = toolbox::command();
+    // Images first, as they are in the order of their declaration; then the tools, by name.
+    let tools = tools.get_subcommands().cloned().map(|tool| tool.display_order(100));
+    let whole = commands::command().subcommands(tools).subcommand(oci::command().display_order(101));
+    match whole.try_get_matches_from(&args) {
+        // Flags for images before a tool: it says which one it does not take.
+        Ok(_) => toolbox::run(args),
+        Err(error) => commands::usage(&error),
     }
 }

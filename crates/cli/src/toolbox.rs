@@ -14,7 +14,7 @@ mod target;
 mod userns;
 
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -71,6 +71,16 @@ impl Tool {
 
 /// What a tool answers: the exit status, or an error to print.
 type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// The tools with their flags.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Whether there is a tool of this name.
+pub fn knows(name: &OsStr) -> bool {
+    Arguments::command().get_subcommands().any(|tool| name == tool.get_name())
+}
 
 /// Runs a tool; `arguments` are those of the program, with its name first.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::{PATIENCE, Testbed};
+use crate::{Testbed, patience};
 
 /// A socket that waits for a terminal.
 #[derive(Debug)]
@@ -41,13 +41,13 @@ impl ConsoleSocket {
     /// Waits for the terminal.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// When none comes within [`patience`].
     #[must_use]
     #[track_caller]
     pub fn terminal(&self) -> Terminal {
-        await_readable(&self.listener, PATIENCE, "a connection to the console socket");
+        await_readable(&self.listener, patience(), "a connection to the console socket");
         let (stream, _) = self.listener.accept().expect("accept on the console socket");
-        await_readable(&stream, PATIENCE, "a message on the console socket");
+        await_readable(&stream, patience(), "a message on the console socket");
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut name = [0; 4096];
@@ -82,10 +82,10 @@ impl Terminal {
     /// Reads until `text` has appeared, and returns all that was ever read.
     ///
     /// # Panics
-    /// When the other end hangs up before, or [`PATIENCE`] ends.
+    /// When the other end hangs up before, or [`patience`] ends.
     #[track_caller]
     pub fn read_until(&mut self, text: &str) -> &str {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !self.seen.contains(text) {
             await_readable(&self.master, deadline.saturating_duration_since(Instant::now()), text);
             let mut bytes = [0; 4096];
@@ -106,8 +106,8 @@ impl AsFd for Terminal {
 }
 
 #[track_caller]
-fn await_readable(fd: &impl AsFd, patience: Duration, what: &str) {
-    let timeout = Timespec::try_from(patience).expect("a deadline fits a timespec");
+fn await_readable(fd: &impl AsFd, limit: Duration, what: &str) {
+    let timeout = Timespec::try_from(limit).expect("a deadline fits a timespec");
     let ready = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)));
-    assert!(ready.expect("poll") == 1, "{what}: not within {} s", PATIENCE.as_secs());
+    assert!(ready.expect("poll") == 1, "{what}: not within {} s", patience().as_secs());
 }

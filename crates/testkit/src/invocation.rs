@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::{PATIENCE, Testbed};
+use crate::{Testbed, patience};
 
 /// A command that is about to run.
 ///
@@ -27,7 +27,7 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// `program`, to be run on behalf of `bed`, with an empty stdin and [`PATIENCE`] as its deadline.
+    /// `program`, to be run on behalf of `bed`, with an empty stdin and [`patience`] as its deadline.
     #[must_use]
     pub fn new(bed: &Testbed, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
@@ -35,7 +35,7 @@ impl Invocation {
         command.env("TESTBED", bed.name());
         let file = |stem| bed.new_file(stem);
         let (stdout, stderr, stdin) = (file("stdout"), file("stderr"), file("stdin"));
-        Self { command, deadline: PATIENCE, stdout, stderr, stdin }
+        Self { command, deadline: patience(), stdout, stderr, stdin }
     }
 
     /// Adds an argument.
@@ -69,7 +69,7 @@ impl Invocation {
         self
     }
 
-    /// Another deadline than [`PATIENCE`].
+    /// Another deadline than [`patience`].
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -37,23 +37,32 @@ pub use leaks::Leak;
 pub use runtime::{Runtime, berth_binary};
 pub use testbed::Testbed;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long a command or a condition may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a command or a condition may take before the test fails: a minute, or as many seconds as
+/// `TESTKIT_PATIENCE` says, as it does where there is no KVM.
+#[must_use]
+pub fn patience() -> Duration {
+    static PATIENCE: OnceLock<Duration> = OnceLock::new();
+    *PATIENCE.get_or_init(|| {
+        let seconds = std::env::var("TESTKIT_PATIENCE").ok().and_then(|text| text.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(60))
+    })
+}
 
 /// Asks until `condition` answers, and returns its answer.
 ///
 /// # Panics
-/// When [`PATIENCE`] ends first; the message says that `what` did not happen.
+/// When [`patience`] ends first; the message says that `what` did not happen.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(answer) = condition() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {} s", PATIENCE.as_secs());
+        assert!(Instant::now() < deadline, "{what}: not within {} s", patience().as_secs());
         std::thread::sleep(Duration::from_millis(2));
     }
 }

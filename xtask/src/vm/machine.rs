@@ -13,7 +13,7 @@ use super::{Request, work_dir};
 use crate::process::{Context, Failure, Outcome};
 use crate::tally::Tally;
 
-const SHORT_DEADLINE: Duration = Duration::from_secs(12 * 60);
+const SHORT_DEADLINE: Duration = Duration::from_secs(20 * 60);
 const LONG_DEADLINE: Duration = Duration::from_secs(40 * 60);
 
 /// Boots `image` with `payload` and shows the results as they come; then both logs and the payload go.

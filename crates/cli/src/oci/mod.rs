@@ -119,6 +119,11 @@ struct Unavailable {
 /// What a command ends with: an exit code, or a failure that is printed and exits with 1.
 type Outcome = Result<u8, Failure>;
 
+/// `berth oci`, as a command among others.
+pub fn command() -> clap::Command {
+    Cli::command().name("oci")
+}
+
 /// Runs the OCI runtime.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     if args.len() == 2 && (args[1] == "--version" || args[1] == "-v") {

@@ -14,7 +14,7 @@ impl Daemon {
     /// # Panics
     /// When it ends or does not get ready; the message has what it logged.
     pub fn start(daemon: Invocation, mut ready: impl FnMut() -> bool) -> Self {
-        let running = daemon.deadline(testkit::PATIENCE * 4).start();
+        let running = daemon.deadline(testkit::patience() * 4).start();
         let what = format!("the daemon gets ready (log: {})", running.stderr());
         eventually(&what, || ready().then_some(()));
         Self { running: Some(running) }
