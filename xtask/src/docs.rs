@@ -61,7 +61,7 @@ fn pages() -> Outcome<BTreeMap<String, String>> {
 fn describe(berth: &Path, words: &[&str], text: &mut String) -> Outcome {
     let help = help(berth, words)?;
     let heading = "#".repeat(words.len());
-    *text += &format!("\n{heading} berth {}\n\n```text\n{}\n```\n", words.join(" "), help.trim_end());
+    *text += &format!("\n{heading} berth {}\n\n```text\n{}\n```\n", words.join(" "), trimmed(&help));
     for command in subcommands(&help) {
         describe(berth, &[words, &[&command]].concat(), text)?;
     }
@@ -77,6 +77,11 @@ fn help(berth: &Path, words: &[&str]) -> Outcome<String> {
         return Err(Failure::new(format!("{what}: {}", output.status)));
     }
     String::from_utf8(output.stdout).context(&what)
+}
+
+/// Without spaces at the ends of lines, which clap leaves.
+fn trimmed(help: &str) -> String {
+    help.trim_end().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The names under `Commands:`, but for clap's own `help`.
