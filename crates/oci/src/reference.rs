@@ -129,7 +129,7 @@ impl Reference {
             return self.name();
         }
         match self.path.strip_prefix("library/") {
-            Some(official) if !official.contains('/') => official.into(),
+            Some(official) if !official.contains('/') && !looks_like_id(official) => official.into(),
             _ if split_domain(&self.path).0.is_some() => self.name(),
             _ => self.path.clone(),
         }
@@ -146,7 +146,7 @@ impl Reference {
         if text.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        if looks_like_id(text) {
             return Err(ReferenceError::LooksLikeId(text.into()));
         }
         let (rest, digest) = match text.split_once('@') {
@@ -183,6 +183,11 @@ impl Reference {
         let digest = self.digest.as_ref().map_or(String::new(), |digest| format!("@{digest}"));
         format!("{name}{tag}{digest}")
     }
+}
+
+/// Whether a name would be taken for an image's id.
+fn looks_like_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The domain, if the part before the first slash is one, and the rest.
@@ -329,6 +334,12 @@ mod tests {
             assert_eq!(full.parse::<Reference>().unwrap(), reference);
             assert_eq!(familiar.parse::<Reference>().unwrap(), reference);
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_never_taken_for_an_id() {
+        let reference: Reference = format!("library/{}", "d".repeat(64)).parse().unwrap();
+        assert_eq!(reference.familiar().parse::<Reference>().unwrap(), reference);
     }
 
     #[test]

@@ -5,33 +5,79 @@ use std::io::Read;
 use std::path::Path;
 
 use oci::spec::Spec;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::failure::{Failure, OrFail, Result};
 
-/// The largest configuration that is read, in bytes: a hundred thousand mounts fit.
-const LIMIT: u64 = 16 << 20;
+/// The largest configuration that is read, in bytes.
+const LIMIT: u64 = 8 << 20;
+/// As many objects and values as it may have. A byte of text can cost a hundred when it is parsed and planned: these
+/// bounds keep a hostile configuration, like the largest honest one, below 64 MiB.
+const OBJECTS: usize = 1 << 15;
+const VALUES: usize = 1 << 18;
 
 /// Reads a configuration: parsed, and as it was written.
 ///
 /// # Errors
-/// Where it can't be read, is larger than 16 MiB, or is no configuration: then with line and column.
+/// Where it can't be read, is too large, or is no configuration: then with line and column.
 pub fn read(path: &Path) -> Result<(Spec, Vec<u8>)> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    // A FIFO would be waited for.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {
             return Err(Failure::because(
                 "read",
                 "",
                 format!("JSON specification file {} not found", path.display()),
             ));
         }
-        other => other.or_fail_at("open", path)?,
+        other => File::from(other.or_fail_at("open", path)?),
     };
+    if !file.metadata().or_fail_at("stat", path)?.is_file() {
+        return Err(Failure::because("read", path.display(), "it is not a regular file"));
+    }
     let mut text = Vec::new();
     file.take(LIMIT + 1).read_to_end(&mut text).or_fail_at("read", path)?;
     if text.len() as u64 > LIMIT {
-        return Err(Failure::because("read", path.display(), "it is larger than 16 MiB"));
+        return Err(Failure::because("read", path.display(), "it is larger than 8 MiB"));
+    }
+    let (objects, values) = census(&text);
+    if objects > OBJECTS || values > VALUES {
+        let detail =
+            format!("it has {objects} objects and {values} values; at most {OBJECTS} and {VALUES} are read");
+        return Err(Failure::because("read", path.display(), detail));
     }
     let spec =
         serde_json::from_slice(&text).map_err(|error| Failure::because("parse", path.display(), error))?;
     Ok((spec, text))
+}
+
+/// How many objects and values a JSON text has, which need not be right: what begins an object, and what separates
+/// values, outside of strings.
+fn census(text: &[u8]) -> (usize, usize) {
+    let (mut objects, mut values) = (0, 1);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' if !in_string => objects += 1,
+            b',' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    (objects, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::census;
+
+    #[test]
+    fn strings_are_not_counted() {
+        assert_eq!(census(br#"{"a{,": [1, 2, {"\\": "\",{"}]}"#), (2, 3));
+        assert_eq!(census(b""), (0, 1));
+    }
 }

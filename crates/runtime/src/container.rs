@@ -120,7 +120,7 @@ impl Container {
     ///
     /// # Errors
     /// Where it is not in that state, and what exec(2) said.
-    pub fn start(&self) -> Result<Vec<String>> {
+    pub fn start(&self) -> Result<()> {
         let _lock = self.dir.lock()?;
         match self.status()? {
             Status::Created => {}
@@ -152,8 +152,10 @@ impl Container {
             }
         }
         let state = state_of(&self.record, Status::Running);
-        let failures = hooks::run_all("poststart", &self.record.poststart, &state, Some(&self.record.bundle));
-        Ok(failures.iter().map(ToString::to_string).collect())
+        hooks::run("poststart", &self.record.poststart, &state, Some(&self.record.bundle)).inspect_err(|_| {
+            // It may have ended by itself meanwhile; what counts is the hook's failure.
+            let _ = self.kill(libc::SIGKILL);
+        })
     }
 
     /// Opens the FIFO, and reads what becomes of init; notices also an init that never opens it.
@@ -167,7 +169,7 @@ impl Container {
             PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
         ];
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None)).or_fail("wait for", "init")?;
-        rustix::io::ioctl_fionbio(&fifo, false).or_fail("unblock", &path.display())?;
+        rustix::io::ioctl_fionbio(&fifo, false).or_fail("unblock", path.display())?;
         read_reply(File::from(fifo)).or_fail_at("read", &path)
     }
 
@@ -214,7 +216,7 @@ impl Container {
     ///
     /// # Errors
     /// Where it runs and `force` is not given, or something can't be removed: then its state stays, for another try.
-    pub fn delete(&self, force: bool) -> Result<Vec<String>> {
+    pub fn delete(&self, force: bool) -> Result<()> {
         let lock = self.dir.lock()?;
         match self.status()? {
             Status::Stopped => {}
@@ -239,8 +241,7 @@ impl Container {
         self.dir.remove()?;
         drop(lock);
         let state = state_of(&self.record, Status::Stopped);
-        let failures = hooks::run_all("poststop", &self.record.poststop, &state, Some(&self.record.bundle));
-        Ok(failures.iter().map(ToString::to_string).collect())
+        hooks::run_all("poststop", &self.record.poststop, &state, Some(&self.record.bundle))
     }
 
     /// Kills it and waits for the end of its first process.
@@ -295,11 +296,8 @@ impl Container {
     /// Where it has stopped, or the kernel refuses one.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
         let _lock = self.dir.lock()?;
-        match self.status()? {
-            status @ (Status::Stopped | Status::Creating) => {
-                return Err(self.not("update", "container not running", status));
-            }
-            _ => {}
+        if let status @ (Status::Stopped | Status::Creating) = self.status()? {
+            return Err(self.not("update", "container not running", status));
         }
         let mut spec = self.config()?;
         let linux = spec.linux.get_or_insert_default();

@@ -41,6 +41,8 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// Connected socket that the terminal's controlling end is sent to.
     pub console_socket: Option<OwnedFd>,
+    /// The caller passes the terminal's output on to a terminal of its own.
+    pub relays_console: bool,
     /// Where the first process' id is written.
     pub pid_file: Option<PathBuf>,
     /// Start the program at once instead of waiting for `start`.
@@ -290,6 +292,7 @@ impl Making {
             sources: self.open_sources(&self.prepared.linux())?,
             net_devices,
             console_socket: self.options.console_socket.take(),
+            relays_console: self.options.relays_console,
             start_fifo: if self.options.start { None } else { Some(open_path(&self.dir.fifo())?) },
             filter: self.prepared.filter.take(),
             hook_state: state_of(record, Status::Creating),

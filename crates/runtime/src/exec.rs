@@ -15,7 +15,7 @@ use crate::conversation::{Conversation, Told, await_exec, hand_over};
 use crate::create::{cgroup_failure, compile, open_proc, state_of, write_pid_file};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{Init, Report};
-use crate::plan::{ExecFacts, Step, exec_steps, number_list, personality};
+use crate::plan::{ExecFacts, Step, exec_steps, memory_policy, number_list, personality};
 use crate::spawn::{Spawned, flags_of, spawn_member};
 use crate::{Container, protocol};
 
@@ -24,6 +24,8 @@ use crate::{Container, protocol};
 pub struct ExecOptions {
     /// Connected socket that the terminal's controlling end is sent to.
     pub console_socket: Option<OwnedFd>,
+    /// The caller passes the terminal's output on to a terminal of its own.
+    pub relays_console: bool,
     /// Where the process' id is written.
     pub pid_file: Option<PathBuf>,
     /// Descriptors from 3 on that the program inherits.
@@ -73,8 +75,7 @@ impl Container {
         set_initial_affinity(process)?;
 
         let (ours, theirs) = protocol::pair().or_fail("make", "a socket pair")?;
-        let cgroup_files =
-            group.as_ref().map(cgroup::Group::join_files).transpose().map_err(cgroup_failure)?;
+        let cgroup_files = group.as_ref().map(cgroup::Group::join_files).transpose().map_err(not_joined)?;
         let init = Init {
             process,
             report: Report::Parent(theirs),
@@ -86,6 +87,7 @@ impl Container {
             sources: BTreeMap::new(),
             net_devices: Vec::new(),
             console_socket: options.console_socket.take(),
+            relays_console: options.relays_console,
             start_fifo: None,
             filter,
             hook_state: state_of(&self.record, Status::Running),
@@ -157,6 +159,11 @@ impl Container {
             joins_cgroups: group.is_some_and(|group| !group.is_unified()),
             keyring,
             seccomp: linux.is_some_and(|linux| linux.seccomp.is_some()),
+            memory_policy: linux
+                .and_then(|linux| linux.memory_policy.as_ref())
+                .map(memory_policy)
+                .transpose()
+                .map_err(|error| Failure::because("validate", "config.json", error))?,
             personality: linux.and_then(|linux| linux.personality.as_ref()).map(personality),
         })
     }
@@ -191,7 +198,7 @@ impl Container {
             match conversation.next()? {
                 Told::Ready => break,
                 Told::Notify(fd) => {
-                    hand_over(&executed.pidfd, fd, linux.seccomp.as_ref(), &state, executed.pid)?
+                    hand_over(&executed.pidfd, fd, linux.seccomp.as_ref(), &state, executed.pid)?;
                 }
                 Told::Hooks => {}
             }
@@ -210,6 +217,10 @@ fn is_privileged() -> bool {
 }
 
 /// `execCPUAffinity.initial`: what the process runs on while it joins.
+fn not_joined(error: cgroup::Error) -> Failure {
+    Failure::because("error adding pid of the process to cgroups", "", error)
+}
+
 fn set_initial_affinity(process: &Process) -> Result<()> {
     let Some(affinity) = process.exec_cpu_affinity.as_ref().filter(|affinity| !affinity.initial.is_empty())
     else {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,9 +28,12 @@ pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State, directory: Option<&
     Ok(())
 }
 
-/// Runs hooks whose failure is logged and otherwise ignored (runtime-spec, *Lifecycle* 10 and 13): gives the failures.
-pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State, directory: Option<&Path>) -> Vec<Failure> {
-    hooks.iter().filter_map(|hook| run(kind, std::slice::from_ref(hook), state, directory).err()).collect()
+/// Runs all hooks, whatever becomes of those before, and gives the first failure: poststop, when there is nothing left
+/// that a failure could keep from happening.
+pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State, directory: Option<&Path>) -> Result<()> {
+    let run = |hook| run(kind, std::slice::from_ref(hook), state, directory);
+    let outcomes: Vec<Result<()>> = hooks.iter().map(run).collect();
+    outcomes.into_iter().collect()
 }
 
 fn run_one(hook: &Hook, state: &[u8], directory: Option<&Path>) -> Result<()> {
@@ -55,7 +58,11 @@ fn run_one(hook: &Hook, state: &[u8], directory: Option<&Path>) -> Result<()> {
         return Ok(());
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    let cause = format!("{status}, stdout: {}, stderr: {}", text(&output[0]), text(&output[1]));
+    let seccomp = match status.signal() {
+        Some(libc::SIGSYS) => " (bad system call: the seccomp profile forbids what the hook called)",
+        _ => "",
+    };
+    let cause = format!("{status}{seccomp}, stdout: {}, stderr: {}", text(&output[0]), text(&output[1]));
     Err(Failure::because("run", &hook.path, cause))
 }
 

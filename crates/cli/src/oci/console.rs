@@ -65,6 +65,11 @@ impl Console {
         }
     }
 
+    /// Whether we pass the output on.
+    pub fn is_relayed(&self) -> bool {
+        matches!(self, Self::Own(..))
+    }
+
     /// The controlling end, where it came to us.
     pub fn controller(self) -> Result<Option<OwnedFd>, Failure> {
         match self {

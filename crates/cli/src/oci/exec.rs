@@ -77,7 +77,7 @@ pub struct Exec {
 }
 
 impl Exec {
-    pub fn run(self, global: &Global, _log: &Log) -> Outcome {
+    pub fn run(self, global: &Global, log: &Log) -> Outcome {
         let container = global.open(&self.id)?;
         let process = self.process(&container)?;
         let console = Console::new(process.terminal, self.console_socket.as_deref(), self.detach)?;
@@ -93,6 +93,7 @@ impl Exec {
             &process,
             ExecOptions {
                 console_socket: console.socket()?,
+                relays_console: console.is_relayed(),
                 pid_file: self
                     .pid_file
                     .as_deref()
@@ -104,6 +105,11 @@ impl Exec {
                 ignore_paused: self.ignore_paused,
             },
         )?;
+        log.debug(&format!("process {} runs in container {}", executed.pid, self.id));
+        if process.exec_cpu_affinity.is_some_and(|affinity| !affinity.initial.is_empty()) {
+            // The runtime has it too, which entered the container. The words are runc's, for callers look for them.
+            log.debug(&format!("nsexec: affinity: {:#x}", own_affinity()));
+        }
         if let Some(path) = &self.pidfd_socket {
             super::console::send_pidfd(path, &executed.pidfd)?;
         }
@@ -162,6 +168,12 @@ fn checked(process: Process) -> Result<Process, Failure> {
         ));
     }
     Ok(process)
+}
+
+/// The CPUs of this process as a bit mask, as far as it fits.
+fn own_affinity() -> u128 {
+    let cpus = rustix::thread::sched_getaffinity(None);
+    (0..128).filter(|&cpu| cpus.is_ok_and(|cpus| cpus.is_set(cpu))).fold(0, |mask, cpu| mask | 1 << cpu)
 }
 
 fn parse_user(text: &str) -> Result<User, Failure> {

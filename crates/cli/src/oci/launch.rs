@@ -88,9 +88,7 @@ impl Run {
         let Some(supervisor) = supervisor else { return Ok(0) };
         let code = supervisor.run(created.pid, &created.pidfd, console)?;
         if !self.keep {
-            for warning in created.container.delete(true)? {
-                log.warning(&warning);
-            }
+            created.container.delete(true)?;
         }
         Ok(code)
     }
@@ -103,7 +101,8 @@ fn warn(log: &Log, created: &Created) {
 
 impl Launch {
     fn dry_run(&self, global: &Global, start: bool) -> Outcome {
-        let plan = runtime::plan_create(&container_id(&self.id)?, &self.options(global, None, start)?)?;
+        let plan =
+            runtime::plan_create(&container_id(&self.id)?, &self.options(global, &Console::None, start)?)?;
         print!("{plan}");
         Ok(0)
     }
@@ -111,7 +110,7 @@ impl Launch {
     fn create(&self, global: &Global, console: &Console, start: bool) -> Result<Created, Failure> {
         let id = container_id(&self.id)?;
         // What goes wrong before the binary is out of reach goes wrong before there is a container.
-        let options = self.options(global, console.socket()?, start)?;
+        let options = self.options(global, console, start)?;
         let created = runtime::create(&global.state_root(), &id, options)?;
         if let Some(path) = &self.pidfd_socket {
             super::console::send_pidfd(path, &created.pidfd)?;
@@ -119,12 +118,7 @@ impl Launch {
         Ok(created)
     }
 
-    fn options(
-        &self,
-        global: &Global,
-        console_socket: Option<std::os::fd::OwnedFd>,
-        start: bool,
-    ) -> Result<CreateOptions, Failure> {
+    fn options(&self, global: &Global, console: &Console, start: bool) -> Result<CreateOptions, Failure> {
         let passed = PassedSockets::from_environment();
         for fd in 3..3 + self.preserve_fds + passed.count {
             if !sys::process::is_open(fd as i32) {
@@ -138,7 +132,8 @@ impl Launch {
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             preserve_fds: self.preserve_fds + passed.count,
-            console_socket,
+            console_socket: console.socket()?,
+            relays_console: console.is_relayed(),
             pid_file: self
                 .pid_file
                 .as_deref()

@@ -4,7 +4,6 @@ use clap::Args;
 use runtime::{Container, Failure};
 use rustix::process::Signal;
 
-use super::log::Log;
 use super::{Global, Outcome, signal};
 
 /// A container.
@@ -20,10 +19,8 @@ impl Target {
     }
 }
 
-pub fn start(target: &Target, global: &Global, log: &Log) -> Outcome {
-    for warning in target.open(global)?.start()? {
-        log.warning(&warning);
-    }
+pub fn start(target: &Target, global: &Global) -> Outcome {
+    target.open(global)?.start()?;
     Ok(0)
 }
 
@@ -65,15 +62,10 @@ pub struct Delete {
 }
 
 impl Delete {
-    pub fn run(self, global: &Global, log: &Log) -> Outcome {
+    pub fn run(self, global: &Global) -> Outcome {
         let id = super::container_id(&self.id)?;
         match Container::open(&global.state_root(), &id) {
-            Ok(container) => {
-                for warning in container.delete(self.force)? {
-                    log.warning(&warning);
-                }
-                Ok(0)
-            }
+            Ok(container) => container.delete(self.force).map(|()| 0),
             // What a creator left that was killed before there was anything to undo.
             Err(_) if self.force => runtime::forget(&global.state_root(), &id).map(|()| 0),
             Err(failure) => Err(failure),

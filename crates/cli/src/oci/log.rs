@@ -19,6 +19,16 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    fn line(self, level: &str, message: &str) -> String {
+        let time = runtime::now();
+        match self {
+            Self::Json => format!("{}\n", json!({"level": level, "msg": message, "time": time})),
+            Self::Text => format!("time={time:?} level={level} msg={message:?}\n"),
+        }
+    }
+}
+
 /// Where errors and warnings go: to stderr, and to a file where one is named.
 pub struct Log {
     file: Option<Mutex<File>>,
@@ -37,7 +47,7 @@ impl Log {
     /// Says why the command fails.
     pub fn error(&self, message: &str) {
         self.line("error", message);
-        eprintln!("berth-oci: {message}");
+        eprintln!("berth-oci: error: {message}");
     }
 
     /// Says what was ignored.
@@ -53,18 +63,14 @@ impl Log {
         if self.debug {
             self.line("debug", message);
             if self.file.is_none() {
-                eprintln!("berth-oci: debug: {message}");
+                eprint!("{}", self.format.line("debug", message));
             }
         }
     }
 
     fn line(&self, level: &str, message: &str) {
         let Some(file) = &self.file else { return };
-        let time = runtime::now();
-        let line = match self.format {
-            Format::Json => format!("{}\n", json!({"level": level, "msg": message, "time": time})),
-            Format::Text => format!("time={time:?} level={level} msg={message:?}\n"),
-        };
+        let line = self.format.line(level, message);
         // A full disk must not keep the command from ending.
         let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     }

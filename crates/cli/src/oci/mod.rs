@@ -76,13 +76,13 @@ enum Command {
     /// Not available yet
     Checkpoint(Unavailable),
     /// Create a container; its program waits for start
-    Create(launch::Create),
+    Create(Box<launch::Create>),
     /// Delete what a container holds
     Delete(lifecycle::Delete),
     /// Show out-of-memory events and statistics
     Events(events::Events),
     /// Run another process in a container
-    Exec(exec::Exec),
+    Exec(Box<exec::Exec>),
     /// Show what this runtime can do, as JSON
     Features,
     /// Send a signal to a container's first process
@@ -98,7 +98,7 @@ enum Command {
     /// Let frozen processes go on
     Resume(lifecycle::Target),
     /// Create and start a container
-    Run(launch::Run),
+    Run(Box<launch::Run>),
     /// Write a configuration to start from
     Spec(spec::SpecCommand),
     /// Start the program of a created container
@@ -116,6 +116,9 @@ struct Unavailable {
     arguments: Vec<OsString>,
 }
 
+/// As runc's callers read it: the first lines name the command.
+const HELP: &str = "NAME:\n   berth-oci {name} - {about}\n\nUSAGE:\n   {usage}\n\n{all-args}";
+
 /// What a command ends with: an exit code, or a failure that is printed and exits with 1.
 type Outcome = Result<u8, Failure>;
 
@@ -130,8 +133,14 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         println!("berth-oci version {}\nspec: {}", env!("CARGO_PKG_VERSION"), ::oci::spec::VERSION);
         return ExitCode::SUCCESS;
     }
-    let parsed =
-        Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    // So early that nothing is done twice; where it fails, `run` says why.
+    if args.iter().any(|arg| arg == "create" || arg == "run" || arg == "exec") {
+        let _ = runtime::leave_host_binary();
+    }
+    let parsed = Cli::command()
+        .mut_subcommands(|command| command.help_template(HELP))
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let Cli { global, command } = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -147,11 +156,13 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Others are the program's own, and a failed exec must be told from a program that failed.
+    let failed = if matches!(command, Command::Exec(_)) { 255 } else { 1 };
     match run(&global, &log, command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             log.error(&failure.to_string());
-            ExitCode::FAILURE
+            ExitCode::from(failed)
         }
     }
 }
@@ -167,9 +178,9 @@ fn run(global: &Global, log: &log::Log, command: Command) -> Outcome {
         Command::Create(create) => create.run(global, log),
         Command::Run(run) => run.run(global, log),
         Command::Exec(exec) => exec.run(global, log),
-        Command::Delete(delete) => delete.run(global, log),
+        Command::Delete(delete) => delete.run(global),
         Command::Kill(kill) => kill.run(global),
-        Command::Start(target) => lifecycle::start(&target, global, log),
+        Command::Start(target) => lifecycle::start(&target, global),
         Command::Pause(target) => target.open(global)?.pause().map(|()| 0),
         Command::Resume(target) => target.open(global)?.resume().map(|()| 0),
         Command::State(target) => state::show(&target.open(global)?),

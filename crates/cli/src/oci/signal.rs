@@ -40,11 +40,11 @@ const NAMES: [(&str, i32); 34] = [
 ];
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// The number of a signal given as `9`, `KILL`, `SIGKILL`, `RTMIN+1` or `RTMAX-1`.
+/// The number of a signal given as `0` (which is not sent, but tells whether one could be), `9`, `KILL`, `SIGKILL`, `RTMIN+1` or `RTMAX-1`.
 pub fn parse(text: &str) -> Result<i32, Failure> {
     let unknown = || Failure::because("use", format!("signal {text:?}"), "unknown signal");
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+        return if (0..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -71,7 +71,7 @@ mod tests {
         {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
-        for text in ["", "0", "65", "NOPE", "RTMIN+40", "-1"] {
+        for text in ["", "65", "NOPE", "RTMIN+40", "-1"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

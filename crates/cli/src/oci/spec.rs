@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+
 #[derive(Args)]
 pub struct SpecCommand {
     /// Directory to write config.json in
@@ -46,8 +48,22 @@ impl SpecCommand {
     }
 }
 
-/// runc's default configuration.
+/// runc's default configuration; like runc's, it has a cgroup namespace only where the host has cgroup v2 alone.
 fn default_spec() -> Value {
+    let mut spec = spec_for_any_host();
+    if is_unified()
+        && let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut()
+    {
+        namespaces.push(json!({"type": "cgroup"}));
+    }
+    spec
+}
+
+fn is_unified() -> bool {
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2_SUPER_MAGIC)
+}
+
+fn spec_for_any_host() -> Value {
     let caps = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
     json!({
         "ociVersion": oci::spec::VERSION,
@@ -81,8 +97,7 @@ fn default_spec() -> Value {
         "linux": {
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
             "namespaces": [
-                {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
-                {"type": "cgroup"}
+                {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}
             ],
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

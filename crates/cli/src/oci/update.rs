@@ -108,7 +108,7 @@ impl Update {
         LinuxResources {
             cpu: Some(cpu),
             memory: Some(memory),
-            pids: self.pids_limit.map(|limit| Pids { limit: Some(limit), ..Pids::default() }),
+            pids: self.pids_limit.map(|limit| Pids { limit: Some(limit) }),
             block_io: self.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
             ..LinuxResources::default()
         }

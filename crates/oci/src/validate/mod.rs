@@ -46,6 +46,7 @@ fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Invalid {
 /// # Errors
 /// The first field that breaks a rule.
 pub fn validate(spec: &Spec, host: &Host) -> Checked {
+    version(&spec.oci_version)?;
     let process = spec.process.as_ref();
     process::check(process.ok_or_else(|| invalid("process", "process property must not be empty"))?)?;
     let root = spec.root.as_ref().ok_or_else(|| invalid("root", "root property must not be empty"))?;
@@ -87,6 +88,16 @@ fn hooks(hooks: &Hooks) -> Checked {
         }
     }
     Ok(())
+}
+
+/// A configuration for another major version could mean anything by what it says.
+fn version(text: &str) -> Checked {
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<Option<u32>> = core.split('.').map(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [Some(1), Some(_), Some(_)] => Ok(()),
+        _ => Err(invalid("ociVersion", format!("{} is no version 1.x.y of the specification", shown(text)))),
+    }
 }
 
 fn hook(hook: &Hook, at: &dyn Fn(&str) -> String) -> Checked {

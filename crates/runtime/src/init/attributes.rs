@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use sys::sched::SchedAttr;
 
 use super::Init;
 use crate::failure::{Failure, OrFail, Result};
@@ -26,6 +27,27 @@ pub(super) fn join_keyring(name: &CStr) -> Result<()> {
             _ => Ok(()),
         },
     }
+}
+
+/// A refusal is no failure: the process keeps the CPUs that its caller had.
+pub(super) fn use_all_cpus() -> Result<()> {
+    /// More than any kernel has (CONFIG_NR_CPUS): what is too much is cut off.
+    const CPUS: u32 = 8192;
+    let _ = sys::sched::set_affinity(&(0..CPUS).collect::<Vec<_>>());
+    Ok(())
+}
+
+pub(super) fn set_scheduler(attr: SchedAttr) -> Result<()> {
+    sys::sched::set_scheduler(attr).or_fail("set", "the scheduler").map_err(|failure| {
+        if failure.is(Errno::PERM) {
+            failure.hint(
+                "process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus) where its policy \
+                 is SCHED_DEADLINE, and needs CAP_SYS_NICE",
+            )
+        } else {
+            failure
+        }
+    })
 }
 
 impl Init<'_> {

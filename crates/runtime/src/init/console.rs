@@ -13,7 +13,7 @@ use rustix::fs::{OFlags, makedev};
 use rustix::mount::OpenTreeFlags;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{OptionalActions, OutputModes, Winsize};
 
 use super::Init;
 use super::mount::attach;
@@ -32,6 +32,12 @@ impl Init<'_> {
         rustix::pty::unlockpt(&controller).or_fail("unlock", "terminal")?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags).or_fail("open", "terminal")?;
+        if self.relays_console {
+            let mut mode = rustix::termios::tcgetattr(&terminal).or_fail("read mode of", "terminal")?;
+            mode.output_modes.remove(OutputModes::ONLCR);
+            rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &mode)
+                .or_fail("set mode of", "terminal")?;
+        }
         if let Some(size) = size {
             let cells = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
             let size =

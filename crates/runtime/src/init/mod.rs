@@ -61,6 +61,8 @@ pub(crate) struct Init<'a> {
     pub net_devices: Vec<crate::netdevice::Moved>,
     /// Where the pseudo terminal's controlling end goes.
     pub console_socket: Option<OwnedFd>,
+    /// What the program writes comes out of another terminal, which makes CR LF of a newline itself.
+    pub relays_console: bool,
     /// The FIFO that `start` opens, as a path descriptor.
     pub start_fifo: Option<OwnedFd>,
     /// The seccomp filter.
@@ -140,7 +142,7 @@ impl Init<'_> {
             Step::ReadonlyPath(path) => self.readonly_path(path),
             Step::MaskPaths(paths) => self.mask(paths),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true).or_fail("set", "no_new_privs"),
-            Step::Scheduler(attr) => sys::sched::set_scheduler(*attr).or_fail("set", "the scheduler"),
+            Step::Scheduler(attr) => attributes::set_scheduler(*attr),
             Step::IoPriority(class, level) => {
                 sys::sched::set_io_priority(*class, *level).or_fail("set", "the I/O priority")
             }
@@ -150,6 +152,7 @@ impl Init<'_> {
             Step::Personality(persona) => {
                 sys::process::personality(*persona).map(drop).or_fail("set", "the personality")
             }
+            Step::AllCpus => attributes::use_all_cpus(),
             Step::Affinity(cpus) => sys::sched::set_affinity(cpus).or_fail("set", "the CPU affinity"),
             Step::Rlimit(limit) => crate::limits::set(None, limit),
             Step::ExecLabel { lsm, label } => self.exec_label(*lsm, label),
@@ -180,9 +183,17 @@ impl Init<'_> {
         crate::hooks::run("createContainer", hooks, &state, None)
     }
 
+    /// They run inside the container; without an environment of their own they have the program's (runc's way).
     fn start_hooks(&self, hooks: &[Hook]) -> Result<()> {
         let state = State { status: Status::Created, ..self.hook_state.clone() };
-        crate::hooks::run("startContainer", hooks, &state, None)
+        let environment: Vec<String> =
+            self.environment()?.into_iter().filter_map(|variable| variable.into_string().ok()).collect();
+        let mut hooks = hooks.to_vec();
+        hooks
+            .iter_mut()
+            .filter(|hook| hook.env.is_empty())
+            .for_each(|hook| hook.env.clone_from(&environment));
+        crate::hooks::run("startContainer", &hooks, &state, None)
     }
 
     /// The pid that the runtime's side knows init by: its /proc is of that pid namespace.

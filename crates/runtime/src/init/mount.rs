@@ -73,9 +73,11 @@ impl Init<'_> {
         match &plan.source {
             Source::Bind { path, recursive, link } => self.bind(plan, path, *recursive, *link),
             Source::FileSystem { kind, source, options, copy_up } => {
+                let mode = self.inherited_mode(kind, &plan.destination, options);
                 let target = self.file_system_target(kind, &plan.destination)?;
                 self.check_place(&target, kind == "proc")?;
-                let tree = new_file_system(kind, source, options)?;
+                let options: Vec<_> = options.iter().cloned().chain(mode).collect();
+                let tree = new_file_system(kind, source, &options)?;
                 if *copy_up {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let below = rustix::fs::openat(&target, ".", flags, Mode::empty());
@@ -123,6 +125,22 @@ impl Init<'_> {
         change(plan, &tree)?;
         attach(&tree, &target).or_fail_at("attach to", destination)?;
         Ok((is_proc || magic == libc::SYSFS_MAGIC).then_some(tree))
+    }
+
+    /// A tmpfs over a directory of the image keeps its mode, unless the configuration says another.
+    fn inherited_mode(
+        &self,
+        kind: &str,
+        destination: &str,
+        options: &[(String, Option<String>)],
+    ) -> Option<(String, Option<String>)> {
+        if kind != "tmpfs" || options.iter().any(|(key, _)| key == "mode") {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let directory = open_in(self.root().ok()?, destination, flags).ok()?;
+        let mode = rustix::fs::fstat(&directory).ok()?.st_mode & 0o7777;
+        Some(("mode".to_owned(), Some(format!("{mode:o}"))))
     }
 
     /// For proc and sysfs the destination must be a directory with no link on the way, or what is written to them

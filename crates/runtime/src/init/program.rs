@@ -74,7 +74,7 @@ impl Init<'_> {
     }
 
     /// The environment: the last of several values counts, and HOME is that of the user's entry.
-    fn environment(&self) -> Result<Vec<CString>> {
+    pub(super) fn environment(&self) -> Result<Vec<CString>> {
         let mut variables: Vec<&str> = Vec::with_capacity(self.process.env.len() + 1);
         for (i, variable) in self.process.env.iter().enumerate() {
             let name = variable.split('=').next().unwrap_or_default();

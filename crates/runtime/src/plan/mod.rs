@@ -5,6 +5,7 @@ mod namespaces;
 mod process;
 mod step;
 
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use sys::process::NamespaceFlags;
 
 pub use mount::{Change, IdMapPlan, Link, MountPlan, Propagation, Source};
 pub use namespaces::Namespaces;
-pub use process::{number_list, personality, rlimits, unknown_capabilities};
+pub use process::{memory_policy, number_list, personality, rlimits};
 pub use step::{ConsoleSize, Credentials, DevicePlan, Lsm, RlimitPlan, RootSwitch, Step};
 
 /// A configuration that can't be carried out: where, and why.
@@ -95,12 +96,9 @@ impl StartPlan {
         init.extend(process::attributes(process)?);
         init.extend(builder.execution_domain()?);
         init.extend(process::labels(process));
-        init.extend(process::privileges(process, linux.seccomp.is_some()));
+        init.extend(process::privileges(process, linux.seccomp.is_some())?);
         init.extend(builder.start());
-        let warnings = unknown_capabilities(process)
-            .into_iter()
-            .map(|name| format!("process.capabilities: ignoring unknown capability {name:?}"))
-            .collect();
+        let warnings = process::capability_warnings(process);
         Ok(Self { namespaces, init, warnings })
     }
 }
@@ -126,19 +124,21 @@ impl Builder<'_> {
         if !intermediate {
             steps.extend(self.namespaces.join.iter().map(|(kind, _)| Step::Join(*kind)));
         }
-        if self.namespaces.has(Kind::User) {
-            steps.push(Step::BecomeRoot);
-        }
-        if self.namespaces.makes(Kind::Cgroup) {
-            steps.push(Step::Unshare(NamespaceFlags::CGROUP));
-        }
+        steps.push(Step::AllCpus);
         let offsets = namespaces::time_offsets(self.linux)?;
+        // Before the ids change, for by that /proc/self becomes the host's root's.
         if self.namespaces.makes(Kind::Time) {
             steps.push(Step::NewTime(offsets));
         } else if !self.linux.time_offsets.is_empty() {
             let problem =
                 "time offsets need a new time namespace (linux.namespaces of type time without path)";
             return Err(invalid("linux.timeOffsets", problem));
+        }
+        if self.namespaces.has(Kind::User) {
+            steps.push(Step::BecomeRoot);
+        }
+        if self.namespaces.makes(Kind::Cgroup) {
+            steps.push(Step::Unshare(NamespaceFlags::CGROUP));
         }
         // /proc/PID of a process that is not dumpable is root's: where an ordinary user makes a user namespace, his
         // hooks could not look at it either. There the ids differ from those of all who might.
@@ -177,7 +177,11 @@ impl Builder<'_> {
         }
         steps.push(Step::OpenRoot { path: self.facts.bundle.join(root), bind: own_mounts });
         for (i, mount) in self.spec.mounts.iter().enumerate() {
-            let plan = MountPlan::new(i, mount, &self.facts.bundle, &self.linux.mount_label);
+            let mut plan = MountPlan::new(i, mount, &self.facts.bundle, &self.linux.mount_label);
+            // From within a user namespace flags of the host's mounts can't be taken away.
+            if !self.namespaces.has(Kind::User) {
+                plan.take_flags_literally();
+            }
             steps.push(Step::Mount(Box::new(plan)));
         }
         if own_mounts && !self.dev_is_bound() {
@@ -338,7 +342,10 @@ impl Builder<'_> {
         }
         steps.extend(self.linux.readonly_paths.iter().cloned().map(Step::ReadonlyPath));
         if !self.linux.masked_paths.is_empty() {
-            steps.push(Step::MaskPaths(self.linux.masked_paths.clone()));
+            let mut paths = self.linux.masked_paths.clone();
+            let mut seen = HashSet::new();
+            paths.retain(|path| seen.insert(clean(path)));
+            steps.push(Step::MaskPaths(paths));
         }
         if self.process.no_new_privileges {
             steps.push(Step::NoNewPrivileges);
@@ -348,9 +355,7 @@ impl Builder<'_> {
 
     fn execution_domain(&self) -> Checked<Vec<Step>> {
         let mut steps = Vec::new();
-        if let Some(policy) = &self.linux.memory_policy
-            && !policy.mode.is_empty()
-        {
+        if let Some(policy) = &self.linux.memory_policy {
             let (mode, nodes) = process::memory_policy(policy)?;
             steps.push(Step::MemoryPolicy(mode, nodes));
         }
@@ -393,6 +398,9 @@ pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>
     if container.joins_cgroups {
         steps.push(Step::JoinCgroups);
     }
+    if process.exec_cpu_affinity.is_none() {
+        steps.push(Step::AllCpus);
+    }
     steps.extend(process.oom_score_adj.map(Step::OomScore));
     // Before the user namespace is entered: from within none can be raised.
     steps.extend(process::rlimits(process)?.into_iter().map(Step::Rlimit));
@@ -418,9 +426,10 @@ pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>
         })?;
         steps.push(Step::Affinity(cpus));
     }
+    steps.extend(container.memory_policy.clone().map(|(mode, nodes)| Step::MemoryPolicy(mode, nodes)));
     steps.extend(container.personality.map(Step::Personality));
     steps.extend(process::labels(process));
-    steps.extend(process::privileges(process, container.seccomp));
+    steps.extend(process::privileges(process, container.seccomp)?);
     steps.push(Step::Ready);
     steps.push(Step::LetGo);
     steps.push(Step::Exec);
@@ -440,6 +449,8 @@ pub struct ExecFacts {
     pub seccomp: bool,
     /// Its execution domain.
     pub personality: Option<u32>,
+    /// Its memory policy: mode with flags, and nodes.
+    pub memory_policy: Option<(u32, Vec<u32>)>,
 }
 
 /// The path below /proc/sys: dots separate components, and slashes too as in sysctl(8), where the first of the two

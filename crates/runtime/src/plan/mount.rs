@@ -224,6 +224,21 @@ impl MountPlan {
     }
 }
 
+impl MountPlan {
+    /// A bind whose options name any flag has just these, and not those of its source; one that names none keeps them
+    /// (runc's way, which mount(8) takes only with `remount`).
+    pub fn take_flags_literally(&mut self) {
+        if matches!(self.source, Source::Bind { .. }) && !self.own.is_empty() {
+            let all = MountAttr::RDONLY
+                | MountAttr::NOSUID
+                | MountAttr::NODEV
+                | MountAttr::NOEXEC
+                | MountAttr::NOSYMFOLLOW;
+            self.own.clear |= all - self.own.set;
+        }
+    }
+}
+
 /// What the options of one mount say.
 struct Parsed {
     bind: Option<bool>,
@@ -275,6 +290,8 @@ impl Parsed {
     fn add_flag_or_data(&mut self, option: &str) {
         if let Some(change) = propagation(option) {
             self.propagation.push(change);
+        } else if matches!(option, "atime" | "norelatime" | "nostrictatime") {
+            // They name no mode: a new mount has the default anyway, and a bind keeps its source's, as with mount(8).
         } else if let Some(change) = attribute(option) {
             self.own.add(change);
         } else if let Some(change) = option.strip_prefix('r').and_then(attribute) {
@@ -375,6 +392,17 @@ mod tests {
         let both = plan("proc", &["noatime", "strictatime"]).own;
         assert_eq!(both.set, MountAttr::STRICTATIME);
         assert_eq!(both.clear, MountAttr::ATIME);
+    }
+
+    #[test]
+    fn a_bind_with_any_flag_has_just_these() {
+        let mut named = plan("", &["bind", "ro", "exec"]);
+        named.take_flags_literally();
+        assert_eq!(named.own.set, MountAttr::RDONLY);
+        assert!(named.own.clear.contains(MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC));
+        let mut plain = plan("", &["bind", "rprivate"]);
+        plain.take_flags_literally();
+        assert!(plain.own.is_empty());
     }
 
     #[test]

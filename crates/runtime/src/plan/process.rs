@@ -40,7 +40,10 @@ pub fn labels(process: &Process) -> Vec<Step> {
 
 /// From privileged to the program's credentials. The seccomp filter comes before them where installing it needs
 /// CAP_SYS_ADMIN, and as late as possible where no_new_privs is set (seccomp(2)).
-pub fn privileges(process: &Process, seccomp: bool) -> Vec<Step> {
+///
+/// # Errors
+/// Capabilities that the kernel would refuse.
+pub fn privileges(process: &Process, seccomp: bool) -> Checked<Vec<Step>> {
     let early = seccomp && !process.no_new_privileges;
     let late = seccomp && process.no_new_privileges;
     // A filter may forbid what closes them.
@@ -55,29 +58,48 @@ pub fn privileges(process: &Process, seccomp: bool) -> Vec<Step> {
         uid: process.user.uid,
         gid: process.user.gid,
         groups: process.user.additional_gids.clone(),
-        capabilities: process.capabilities.as_ref().map(sets).unwrap_or_default(),
+        capabilities: process.capabilities.as_ref().map(sets).transpose()?.unwrap_or_default(),
     }));
     steps.push(Step::FindProgram);
     if late {
         steps.push(Step::Seccomp);
     }
-    steps
+    Ok(steps)
 }
 
-fn sets(names: &Capabilities) -> Sets {
+fn sets(names: &Capabilities) -> Checked<Sets> {
     let set = |names: &Vec<String>| CapSet::from_names(names).0;
-    Sets {
+    let unbounded = set(&names.inheritable) - set(&names.bounding);
+    if let Some(capability) = unbounded.iter().next() {
+        let unknown: String = unknown_warning(names).map(|text| format!(" ({text})")).into_iter().collect();
+        let problem = format!(
+            "{capability}: operation not permitted: what is inheritable must be in process.capabilities.bounding{unknown}"
+        );
+        return Err(invalid("process.capabilities.inheritable", problem));
+    }
+    Ok(Sets {
         effective: set(&names.effective),
         permitted: set(&names.permitted),
         inheritable: set(&names.inheritable),
         bounding: set(&names.bounding),
         ambient: set(&names.ambient),
-    }
+    })
 }
 
-/// The names of capabilities that nobody knows: the specification wants a warning, not an error.
-pub fn unknown_capabilities(process: &Process) -> Vec<String> {
-    let Some(c) = &process.capabilities else { return Vec::new() };
+/// What is said of capabilities and has no effect: the specification wants warnings, not errors.
+pub fn capability_warnings(process: &Process) -> Vec<String> {
+    let Some(capabilities) = &process.capabilities else { return Vec::new() };
+    let unknown = unknown_warning(capabilities);
+    let set = |names: &Vec<String>| CapSet::from_names(names).0;
+    let base = set(&capabilities.inheritable) & set(&capabilities.permitted);
+    let missing = set(&capabilities.ambient) - base;
+    let missing = missing.iter().map(|capability| {
+        format!("can't raise ambient capability {capability}: it must be permitted and inheritable too")
+    });
+    unknown.into_iter().chain(missing).map(|text| format!("process.capabilities: {text}")).collect()
+}
+
+fn unknown_warning(c: &Capabilities) -> Option<String> {
     let mut unknown: Vec<String> = [&c.bounding, &c.effective, &c.inheritable, &c.permitted, &c.ambient]
         .into_iter()
         .flat_map(|names| CapSet::from_names(names).1)
@@ -85,7 +107,8 @@ pub fn unknown_capabilities(process: &Process) -> Vec<String> {
         .collect();
     unknown.sort();
     unknown.dedup();
-    unknown
+    (!unknown.is_empty())
+        .then(|| format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")))
 }
 
 const RLIMITS: [(&str, u32); 16] = [
@@ -248,13 +271,13 @@ mod tests {
     fn the_filter_comes_first_only_where_it_needs_privileges() {
         let mut process = Process::default();
         let first = |p: &Process| {
-            let steps = privileges(p, true);
+            let steps = privileges(p, true).unwrap();
             let found = steps.iter().find(|step| matches!(step, Step::Seccomp | Step::Credentials(_)));
             matches!(found, Some(Step::Seccomp))
         };
         assert!(first(&process));
         process.no_new_privileges = true;
         assert!(!first(&process));
-        assert!(matches!(privileges(&process, true).last(), Some(Step::Seccomp)));
+        assert!(matches!(privileges(&process, true).unwrap().last(), Some(Step::Seccomp)));
     }
 }

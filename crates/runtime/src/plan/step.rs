@@ -95,6 +95,8 @@ pub enum Step {
     MemoryPolicy(u32, Vec<u32>),
     /// Execution domain.
     Personality(u32),
+    /// The CPUs that the runtime's caller was bound to don't count: the cpuset does.
+    AllCpus,
     /// CPUs to run on.
     Affinity(Vec<u32>),
     /// A limit of setrlimit(2): resource, soft, hard.
@@ -250,6 +252,7 @@ impl fmt::Display for Step {
             Self::IoPriority(class, level) => write!(f, "set I/O priority class {class} level {level}"),
             Self::MemoryPolicy(mode, nodes) => write!(f, "set memory policy {mode:#x} on nodes {nodes:?}"),
             Self::Personality(persona) => write!(f, "set personality {persona:#x}"),
+            Self::AllCpus => f.write_str("run on all CPUs of the cpuset"),
             Self::Affinity(cpus) => write!(f, "run on CPUs {cpus:?}"),
             Self::Rlimit(limit) => write!(f, "limit {} to {}:{}", limit.name, limit.soft, limit.hard),
             Self::ExecLabel { lsm, label } => write!(f, "set {lsm:?} label {label} for the program"),
