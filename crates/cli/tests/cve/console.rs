@@ -40,7 +40,8 @@ fn cve_2025_52565_a_false_multiplexer_is_refused() {
 fn cve_2025_52565_a_console_that_is_a_link_is_refused() {
     let bed = Testbed::new();
     let mut bundle = bed.bundle();
-    symlink("/proc/sysrq-trigger", bundle.rootfs().join("dev/console")).unwrap();
+    fs::write(bundle.rootfs().join("covered"), "").unwrap();
+    symlink("/covered", bundle.rootfs().join("dev/console")).unwrap();
     bundle.edit(|spec| {
         for destination in ["/dev", "/dev/shm", "/dev/mqueue"] {
             without_mount(spec, destination);

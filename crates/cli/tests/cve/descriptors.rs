@@ -52,7 +52,8 @@ fn cve_2024_21626_the_program_has_no_descriptor_but_its_own() {
     assert_eq!(run(&bed, &bundle).expect_success().stdout(), "0\n1\n2\n");
 }
 
-/// Defence: `enter_working_directory` asks the kernel whether the directory is below the container's root.
+/// Defence: the directory is made where it is missing, by a walk that follows no magic links; and when it was entered,
+/// `enter_working_directory` asks the kernel whether it is below the container's root.
 #[test]
 fn cve_2024_21626_the_working_directory_is_a_descriptor() {
     let bed = Testbed::new();
@@ -69,7 +70,7 @@ fn cve_2024_21626_the_working_directory_is_a_descriptor() {
     }
 }
 
-/// Defence: the same, for exec.
+/// Defence: for exec, the second of these.
 #[test]
 fn cve_2024_21626_the_working_directory_of_exec_is_a_descriptor() {
     let bed = Testbed::new();
