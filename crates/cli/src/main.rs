@@ -1,6 +1,9 @@
 //! The `berth` binary: the OCI runtime under the names `berth-oci`, `runc` and `crun` and as `berth oci`, and the
 //! tools as commands of `berth`.
-#![allow(rustdoc::broken_intra_doc_links, reason = "doc comments of arguments are what --help prints: NAME[:TAG]")]
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments of arguments are what --help prints: NAME[:TAG]"
+)]
 
 mod commands;
 mod oci;

@@ -1,6 +1,6 @@
 //! From an OCI seccomp profile to a BPF program, and the notify descriptor.
 //!
-//! [`compile`] is pure; [`Filter::install`] puts its result into force; [`interpret`] and [`disassemble`] tell
+//! [`compile()`] is pure; [`Filter::install`] puts its result into force; [`interpret()`] and [`disassemble()`] tell
 //! what a program does.
 
 mod action;
