@@ -43,10 +43,20 @@ fn work(root: &Path) -> snapshot::Result<()> {
     }
 }
 
-fn spawn(root: &Path) -> Child {
+/// A worker, killed at the latest when the test fails.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn spawn(root: &Path) -> Worker {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "killed_at_any_instant_layers_are_whole", "--nocapture"]);
-    command.env("SNAPSHOT_WORKER", root).stdout(Stdio::null()).spawn().unwrap()
+    Worker(command.env("SNAPSHOT_WORKER", root).stdout(Stdio::null()).spawn().unwrap())
 }
 
 #[test]
@@ -60,15 +70,10 @@ fn killed_at_any_instant_layers_are_whole() {
         // The instant is what is random here; nothing is waited for.
         std::thread::sleep(Duration::from_micros(kill * 7919 % 40_000));
         let victim = &mut workers[kill as usize % 2];
-        assert!(victim.try_wait().unwrap().is_none(), "a worker ended by itself");
-        victim.kill().unwrap();
-        victim.wait().unwrap();
+        assert!(victim.0.try_wait().unwrap().is_none(), "a worker ended by itself");
         *victim = spawn(directory.path());
     }
-    for mut worker in workers {
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-    }
+    drop(workers);
     let snapshots = Snapshots::open(directory.path(), Driver::Overlay).unwrap();
     for layer in snapshots.layers().unwrap() {
         assert!(layer.ancestors.iter().all(|below| snapshots.has_layer(below).unwrap()));

@@ -74,11 +74,27 @@ fn work(root: &Path, seed: u64) -> store::Result<()> {
     }
 }
 
-fn spawn(root: &Path, seed: u64) -> Child {
+/// A worker, killed at the latest when the test fails.
+struct Worker(Child);
+
+impl Worker {
+    fn is_alive(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn spawn(root: &Path, seed: u64) -> Worker {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "killed_at_any_instant_the_store_is_whole", "--nocapture"]);
     command.env("STORE_WORKER", root).env("STORE_SEED", seed.to_string()).env_remove("RUST_BACKTRACE");
-    command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+    Worker(command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap())
 }
 
 #[test]
@@ -93,18 +109,14 @@ fn killed_at_any_instant_the_store_is_whole() {
     let mut random = Random(seed);
     let mut workers: Vec<_> = (0..PROCESSES as u64).map(|number| spawn(directory.path(), number)).collect();
     for kill in 0..KILLS {
+        // The instant is what is random here; nothing is waited for.
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         let victim = &mut workers[random.below(PROCESSES as u64) as usize];
-        assert!(victim.try_wait().unwrap().is_none(), "a worker ended by itself");
-        victim.kill().unwrap();
-        victim.wait().unwrap();
+        assert!(victim.is_alive(), "a worker ended by itself");
         *victim = spawn(directory.path(), 1000 + kill as u64);
     }
-    for mut worker in workers {
-        assert!(worker.try_wait().unwrap().is_none(), "a worker ended by itself");
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-    }
+    assert!(workers.iter_mut().all(Worker::is_alive), "a worker ended by itself");
+    drop(workers);
     let store = Store::open(directory.path()).unwrap();
     assert!(store.fsck(true).unwrap().is_empty(), "{:?}", store.fsck(true));
     let referenced = store.references().unwrap().entries().len();
