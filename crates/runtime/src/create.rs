@@ -199,8 +199,14 @@ impl Making {
         self.spawned = Some(spawned);
         self.make_cgroup(&linux, Some(pid))?;
         record.cgroup.clone_from(&self.cgroup);
-        self.dir.write(&record)?;
-        if self.prepared.plan.init.iter().any(|step| matches!(step, Step::AwaitParent)) {
+        let plan = &self.prepared.plan.init;
+        let looks =
+            |step: &Step| matches!(step, Step::AwaitParent | Step::RuntimeHooks | Step::ContainerHooks(_));
+        if plan.iter().any(looks) {
+            // Somebody may ask for the state before it is complete.
+            self.dir.write(&record)?;
+        }
+        if plan.iter().any(|step| matches!(step, Step::AwaitParent)) {
             self.act(&linux, pid)?;
             self.send_devices(pid, devices)?;
             ours.go().or_fail("speak to", "init")?;
