@@ -94,9 +94,13 @@ fn pivot() -> Result<()> {
 /// of the moved root would lead to it.
 fn move_over_root(root: std::os::fd::BorrowedFd<'_>) -> Result<()> {
     for path in ["/proc", "/sys"] {
-        match rustix::mount::unmount(path, UnmountFlags::DETACH) {
-            Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::PERM) => {}
-            Err(errno) => return Err(errno).or_fail("unmount", path),
+        // As often as there are mounts one over the other: the last would show the container a /proc without masks.
+        loop {
+            match rustix::mount::unmount(path, UnmountFlags::DETACH) {
+                Ok(()) => {}
+                Err(Errno::INVAL | Errno::NOENT | Errno::PERM) => break,
+                Err(errno) => return Err(errno).or_fail("unmount", path),
+            }
         }
     }
     rustix::mount::move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
