@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci::spec::Spec;
 use rustix::fs::{Mode, OFlags};
@@ -17,11 +17,36 @@ const LIMIT: u64 = 8 << 20;
 const OBJECTS: usize = 1 << 15;
 const VALUES: usize = 1 << 18;
 
+/// A bundle whose configuration has been read: once, so that nobody can change it between two looks.
+#[derive(Debug)]
+pub struct Bundle {
+    pub(crate) path: PathBuf,
+    pub(crate) spec: Spec,
+    pub(crate) text: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads the configuration of the bundle in `directory`.
+    ///
+    /// # Errors
+    /// Where there is no such directory, and as [`read`].
+    pub fn open(directory: &Path) -> Result<Self> {
+        let path = std::fs::canonicalize(directory).or_fail_at("open bundle", directory)?;
+        let (spec, text) = read(&path.join("config.json"))?;
+        Ok(Self { path, spec, text })
+    }
+
+    /// Whether its process wants a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.spec.process.as_ref().is_some_and(|process| process.terminal)
+    }
+}
+
 /// Reads a configuration: parsed, and as it was written.
 ///
 /// # Errors
 /// Where it can't be read, is too large, or is no configuration: then with line and column.
-pub fn read(path: &Path) -> Result<(Spec, Vec<u8>)> {
+pub(crate) fn read(path: &Path) -> Result<(Spec, Vec<u8>)> {
     // A FIFO would be waited for.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use seccomp::Architecture;
 use sys::mount::{MountAttr, MountChange, mount_setattr};
 
+use crate::config::Bundle;
 use crate::conversation::{Conversation, Told};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{CgroupView, Init, Report, id_map, open_bind, user_namespace};
@@ -27,8 +28,6 @@ use crate::{Container, hooks, limits, process};
 /// How a container is made: what the command line says beside the configuration.
 #[derive(Debug)]
 pub struct CreateOptions {
-    /// The bundle's directory.
-    pub bundle: PathBuf,
     /// Who makes cgroups.
     pub cgroup_driver: cgroup::Driver,
     /// Whether the caller lacks privileges on the host.
@@ -64,20 +63,20 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Reads the bundle's configuration and plans its start, changing nothing: `--dry-run`.
+/// Plans a container's start, changing nothing: `--dry-run`.
 ///
 /// # Errors
-/// A configuration that can't be read or carried out.
-pub fn plan(id: &ContainerId, options: &CreateOptions) -> Result<StartPlan> {
-    Ok(Prepared::new(id, options)?.plan)
+/// A configuration that can't be carried out.
+pub fn plan(id: &ContainerId, bundle: Bundle, options: &CreateOptions) -> Result<StartPlan> {
+    Ok(Prepared::new(id, bundle, options)?.plan)
 }
 
 /// Makes a container. On an error nothing of it is left.
 ///
 /// # Errors
-/// What went wrong, from the first line of the configuration to the program's exec.
-pub fn create(root: &StateRoot, id: &ContainerId, options: CreateOptions) -> Result<Created> {
-    let prepared = Prepared::new(id, &options)?;
+/// What went wrong, from the configuration's first field to the program's exec.
+pub fn create(root: &StateRoot, id: &ContainerId, bundle: Bundle, options: CreateOptions) -> Result<Created> {
+    let prepared = Prepared::new(id, bundle, &options)?;
     let (dir, lock) = root.reserve(id)?;
     let mut making =
         Making { prepared, options, dir, lock, spawned: None, cgroup: None, rdt: None, transfer: None };
@@ -102,9 +101,8 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(id: &ContainerId, options: &CreateOptions) -> Result<Self> {
-        let bundle = fs::canonicalize(&options.bundle).or_fail_at("open bundle", &options.bundle)?;
-        let (mut spec, text) = crate::config::read(&bundle.join("config.json"))?;
+    fn new(id: &ContainerId, bundle: Bundle, options: &CreateOptions) -> Result<Self> {
+        let Bundle { path: bundle, mut spec, text } = bundle;
         let empty = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&empty);
         let facts = oci::validate::Host {

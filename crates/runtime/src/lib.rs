@@ -25,7 +25,7 @@ mod state;
 mod time;
 mod users;
 
-pub use config::read as read_config;
+pub use config::Bundle;
 pub use container::Container;
 pub use create::{CreateOptions, Created, create, plan as plan_create};
 pub use exec::{ExecOptions, Executed};

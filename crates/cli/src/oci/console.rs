@@ -49,12 +49,6 @@ impl Console {
         }
     }
 
-    /// Decides for a bundle's process.
-    pub fn for_launch(bundle: &Path, socket: Option<&Path>, detach: bool) -> Result<Self, Failure> {
-        let (spec, _) = runtime::read_config(&bundle.join("config.json"))?;
-        Self::new(spec.process.is_some_and(|process| process.terminal), socket, detach)
-    }
-
     /// The socket that init sends the controlling end to.
     pub fn socket(&self) -> Result<Option<OwnedFd>, Failure> {
         match self {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use runtime::failure::OrFail;
-use runtime::{CreateOptions, Created, Failure};
+use runtime::{Bundle, CreateOptions, Created, Failure};
 
 use super::console::Console;
 use super::log::Log;
@@ -68,8 +68,9 @@ impl Create {
         if self.launch.dry_run {
             return self.launch.dry_run(global, false);
         }
-        let console = Console::for_launch(&self.launch.bundle, self.launch.console_socket.as_deref(), true)?;
-        let created = self.launch.create(global, &console, false)?;
+        let bundle = self.launch.bundle()?;
+        let console = Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), true)?;
+        let created = self.launch.create(global, bundle, &console, false)?;
         warn(log, &created);
         Ok(0)
     }
@@ -80,13 +81,17 @@ impl Run {
         if self.launch.dry_run {
             return self.launch.dry_run(global, true);
         }
+        let bundle = self.launch.bundle()?;
         let console =
-            Console::for_launch(&self.launch.bundle, self.launch.console_socket.as_deref(), self.detach)?;
+            Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), self.detach)?;
         let supervisor = if self.detach { None } else { Some(Supervisor::new(!self.no_subreaper)?) };
-        let created = self.launch.create(global, &console, true)?;
+        let created = self.launch.create(global, bundle, &console, true)?;
         warn(log, &created);
         let Some(supervisor) = supervisor else { return Ok(0) };
-        let code = supervisor.run(created.pid, &created.pidfd, console)?;
+        let code = supervisor.run(created.pid, &created.pidfd, console).inspect_err(|_| {
+            // Nobody is left who would: the first failure is the one to tell.
+            let _ = created.container.delete(true);
+        })?;
         if !self.keep {
             created.container.delete(true)?;
         }
@@ -100,20 +105,32 @@ fn warn(log: &Log, created: &Created) {
 }
 
 impl Launch {
+    fn bundle(&self) -> Result<Bundle, Failure> {
+        Bundle::open(&self.bundle)
+    }
+
     fn dry_run(&self, global: &Global, start: bool) -> Outcome {
-        let plan =
-            runtime::plan_create(&container_id(&self.id)?, &self.options(global, &Console::None, start)?)?;
+        let options = self.options(global, &Console::None, start)?;
+        let plan = runtime::plan_create(&container_id(&self.id)?, self.bundle()?, &options)?;
         print!("{plan}");
         Ok(0)
     }
 
-    fn create(&self, global: &Global, console: &Console, start: bool) -> Result<Created, Failure> {
+    fn create(
+        &self,
+        global: &Global,
+        bundle: Bundle,
+        console: &Console,
+        start: bool,
+    ) -> Result<Created, Failure> {
         let id = container_id(&self.id)?;
-        // What goes wrong before the binary is out of reach goes wrong before there is a container.
         let options = self.options(global, console, start)?;
-        let created = runtime::create(&global.state_root(), &id, options)?;
+        let created = runtime::create(&global.state_root(), &id, bundle, options)?;
         if let Some(path) = &self.pidfd_socket {
-            super::console::send_pidfd(path, &created.pidfd)?;
+            super::console::send_pidfd(path, &created.pidfd).inspect_err(|_| {
+                // A container that its caller was told nothing of must not stay.
+                let _ = created.container.delete(true);
+            })?;
         }
         Ok(created)
     }
@@ -126,7 +143,6 @@ impl Launch {
             }
         }
         Ok(CreateOptions {
-            bundle: self.bundle.clone(),
             cgroup_driver: global.cgroup_driver(),
             rootless: global.is_rootless(),
             no_pivot: self.no_pivot,
