@@ -29,6 +29,9 @@ pub enum Error {
     /// A path below the container's group is no such path.
     #[error("bad sub cgroup path: {0:?}")]
     InvalidSubPath(String),
+    /// A path below the container's group for a controller that the host does not have.
+    #[error("unknown controller {0}: the host has none of that name (see /proc/cgroups)")]
+    UnknownController(String),
     /// A limit whose value no kernel takes, or that this layout of the host has no place for.
     #[error("invalid configuration: linux.resources.{field}: {reason}")]
     InvalidLimit {

@@ -149,7 +149,7 @@ impl Group {
         for (controller, below) in path.parts() {
             let mut nodes =
                 group.legacy.iter_mut().chain(&mut group.unified).filter(|node| node.is_called(controller));
-            let first = nodes.next().ok_or_else(|| Error::InvalidSubPath(format!("{controller}:{below}")))?;
+            let first = nodes.next().ok_or_else(|| Error::UnknownController(controller.to_owned()))?;
             for node in std::iter::once(first).chain(nodes) {
                 node.path = node.path.join(&GroupPath::clean(below)?);
             }
