@@ -271,6 +271,23 @@ pub fn reset_signals() -> io::Result<()> {
     }
 }
 
+/// Lets SIGTERM, SIGINT and SIGHUP end the caller until it executes a program. The first process of a pid namespace
+/// gets a signal only where it has a handler for it (pid_namespaces(7)); the default action alone is none for it.
+pub fn end_on_termination() {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: _exit is async-signal-safe.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    // SAFETY: the handler calls nothing that is not async-signal-safe; all-zero is a valid sigaction.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = end as *const () as usize;
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+    }
+}
+
 /// Blocks every signal in the caller and gives a signalfd(2) that reads them.
 ///
 /// # Errors

@@ -15,6 +15,8 @@ impl Init<'_> {
     pub(super) fn await_start(&mut self) -> Result<()> {
         let fifo = self.start_fifo.take();
         let fifo = fifo.ok_or_else(|| Failure::because("wait for", "start", "there is no FIFO"))?;
+        // Until then nobody but `kill` ends it.
+        sys::process::end_on_termination();
         let fifo = self.reopen(&fifo, OFlags::WRONLY)?;
         rustix::io::write(&fifo, b"0").or_fail("write", "the start FIFO")?;
         self.report = Report::Starter(fifo);
