@@ -181,13 +181,13 @@ impl Container {
     pub fn kill(&self, signal: i32) -> Result<()> {
         let killing = signal == libc::SIGKILL;
         let Some(pidfd) = self.pidfd()? else {
-            if self.record.shares_pids && killing && self.signal_all(Signal::KILL).is_ok_and(|any| any) {
+            if self.record.shares_pids && killing && self.signal_all(libc::SIGKILL).is_ok_and(|any| any) {
                 return Ok(());
             }
             return Err(Failure::because("kill", format!("container {}", self.id), "container not running"));
         };
         if self.record.shares_pids && killing {
-            self.signal_all(Signal::KILL)?;
+            self.signal_all(libc::SIGKILL)?;
         }
         match sys::process::pidfd_signal(pidfd.as_fd(), signal) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) && self.record.shares_pids && killing => {
@@ -205,11 +205,15 @@ impl Container {
     ///
     /// # Errors
     /// Where the cgroup can't be read.
-    pub fn signal_all(&self, signal: Signal) -> Result<bool> {
+    pub fn signal_all(&self, signal: i32) -> Result<bool> {
         let Some(group) = self.cgroup() else { return Ok(false) };
-        let any = !group.pids().map_err(cgroup_failure)?.is_empty();
-        group.kill_all(signal).map_err(cgroup_failure)?;
-        Ok(any)
+        let pids = group.pids().map_err(cgroup_failure)?;
+        match Signal::from_named_raw(signal) {
+            Some(named) => group.kill_all(named).map_err(cgroup_failure)?,
+            // 0 and the real-time ones, which end nobody for certain: so nobody is chased.
+            None => pids.iter().try_for_each(|pid| process::signal(*pid, signal))?,
+        }
+        Ok(!pids.is_empty())
     }
 
     /// Removes what is left of a stopped container; with `force` ends a running one first.

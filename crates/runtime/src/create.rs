@@ -1,6 +1,5 @@
 //! Making a container: everything that is done on the host's side, and its undoing.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,19 +10,18 @@ use oci::spec::{Linux, Spec, State, Status};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use seccomp::Architecture;
-use sys::mount::{MountAttr, MountChange, mount_setattr};
 
 use crate::config::Bundle;
 use crate::conversation::{Conversation, Told};
 use crate::failure::{Failure, OrFail, Result};
-use crate::init::{CgroupView, Init, Report, id_map, open_bind, user_namespace};
+use crate::init::{CgroupView, Init, Report, id_map};
 use crate::netdevice::{Moved, Transfer};
-use crate::plan::{Facts, Source, StartPlan, Step, rlimits};
+use crate::plan::{Facts, StartPlan, Step, rlimits};
 use crate::protocol;
 use crate::rdt::Rdt;
 use crate::spawn::{Spawned, spawn};
 use crate::state::{Lock, Record, StateDir, StateRoot};
-use crate::{Container, hooks, limits, process};
+use crate::{Container, hooks, limits, process, sources};
 
 /// How a container is made: what the command line says beside the configuration.
 #[derive(Debug)]
@@ -212,6 +210,7 @@ impl Making {
 
         let mut state = state_of(&record, Status::Creating);
         self.converse(&Conversation { end: &ours, pid }, &mut state)?;
+        self.limit(pid)?;
         record.creating = false;
         self.dir.write(&record)?;
         if let Some(path) = &self.options.pid_file {
@@ -293,7 +292,7 @@ impl Making {
             cgroup_view: Some(CgroupView { paths, own_namespace: namespaces.has(Kind::Cgroup) }),
             namespaces: joined.collect::<Result<_>>()?,
             container: None,
-            sources: self.open_sources(&self.prepared.linux())?,
+            sources: sources::open(&self.prepared.plan, &self.prepared.linux(), self.options.rootless)?,
             net_devices,
             console_socket: self.options.console_socket.take(),
             relays_console: self.options.relays_console,
@@ -310,57 +309,10 @@ impl Making {
         spawn(namespaces, target.as_ref().map(AsFd::as_fd), init, &self.prepared.plan.init)
     }
 
-    /// Trees that init can't open itself: from within a user namespace it may not reach the path, and no id map can be
-    /// put on a mount that the host owns.
-    fn open_sources(&self, linux: &Linux) -> Result<BTreeMap<usize, OwnedFd>> {
-        let mut sources = BTreeMap::new();
-        let for_user = self.prepared.plan.namespaces.has(Kind::User) && !self.options.rootless;
-        for step in &self.prepared.plan.init {
-            let Step::Mount(plan) = step else { continue };
-            let Source::Bind { path, recursive, link } = &plan.source else { continue };
-            if plan.idmap.is_none() && !for_user {
-                continue;
-            }
-            let tree = open_bind(path, *recursive, *link)?;
-            let slave =
-                MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
-            mount_setattr(tree.as_fd(), c"", &slave).or_fail_at("make slave", path)?;
-            if let Some(map) = &plan.idmap {
-                let own = |mappings: &Vec<_>, container: &Vec<_>| {
-                    if mappings.is_empty() { container.clone() } else { mappings.clone() }
-                };
-                let namespace = user_namespace(
-                    &own(&map.uids, &linux.uid_mappings),
-                    &own(&map.gids, &linux.gid_mappings),
-                )?;
-                let change = MountChange {
-                    set: MountAttr::IDMAP,
-                    user_namespace: Some(namespace.as_fd()),
-                    recursive: map.recursive,
-                    ..MountChange::default()
-                };
-                mount_setattr(tree.as_fd(), c"", &change).map_err(|error| {
-                    Failure::new("map ids of", path.display(), error).hint(
-                        "failed to set MOUNT_ATTR_IDMAP: the file system may not support id-mapped mounts",
-                    )
-                })?;
-            }
-            sources.insert(plan.index, tree);
-        }
-        Ok(sources)
-    }
-
     /// What only the host's side can do for init, while it waits.
     fn act(&self, linux: &Linux, pid: Pid) -> Result<()> {
         if self.prepared.plan.namespaces.makes(Kind::User) {
             self.map_ids(linux, pid)?;
-        }
-        if self.prepared.plan.namespaces.has(Kind::User)
-            && let Some(process) = &self.prepared.spec.process
-        {
-            let limits =
-                rlimits(process).map_err(|error| Failure::because("validate", "config.json", error))?;
-            limits.iter().try_for_each(|limit| limits::set(Some(pid), limit))?;
         }
         if let Some(rdt) = &self.rdt {
             rdt.attach(pid)?;
@@ -379,6 +331,18 @@ impl Making {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = rustix::fs::open(&path, flags, Mode::empty()).or_fail_at("open", &path)?;
         self.transfer.insert(Transfer::new(namespace, devices)).send()
+    }
+
+    /// Within a user namespace no limit can be raised; and when mounts are made, the program's limits are none of ours.
+    fn limit(&self, pid: Pid) -> Result<()> {
+        if self.prepared.plan.namespaces.has(Kind::User)
+            && let Some(process) = &self.prepared.spec.process
+        {
+            let limits =
+                rlimits(process).map_err(|error| Failure::because("validate", "config.json", error))?;
+            limits.iter().try_for_each(|limit| limits::set(Some(pid), limit))?;
+        }
+        Ok(())
     }
 
     fn map_ids(&self, linux: &Linux, pid: Pid) -> Result<()> {

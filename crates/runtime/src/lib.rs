@@ -20,6 +20,7 @@ mod process;
 mod protocol;
 mod rdt;
 mod sealed;
+mod sources;
 mod spawn;
 mod state;
 mod time;

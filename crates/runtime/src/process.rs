@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+
+use crate::failure::{OrFail, Result};
 
 /// The start time of a process in clock ticks since boot; none where it is gone or a zombie (proc(5), fields 3 and 22
 /// of /proc/PID/stat).
@@ -15,6 +17,21 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     match fields.next()? {
         "Z" | "X" | "x" => None,
         _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+/// Sends any signal number to a process; one that has ended needs none.
+///
+/// # Errors
+/// Those of pidfd_send_signal(2).
+pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let sent = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|pidfd| sys::process::pidfd_signal(pidfd.as_fd(), signal));
+    match sent {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        other => other.or_fail("signal", format!("process {pid}")),
     }
 }
 

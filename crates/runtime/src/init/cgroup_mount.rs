@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use sys::mount::MountAttr;
 
-use super::mount::{attach, change, new_file_system, open_bind};
+use super::mount::{new_file_system, open_bind, place};
 use super::{Init, root};
 use crate::failure::{Failure, OrFail, Result};
 use crate::plan::{Link, MountPlan};
@@ -45,12 +45,12 @@ impl Init<'_> {
         let view = self.cgroup_view.as_ref();
         let view = view.ok_or_else(|| Failure::because("mount", "cgroup", "the container has no cgroup"))?;
         let target = self.directory(Path::new(&plan.destination))?;
+        self.check_place(&target, false)?;
         let legacy = hierarchies(view);
         if legacy.is_empty() {
             let own = view.paths.get("").map_or(Path::new("/sys/fs/cgroup"), PathBuf::as_path);
             let tree = unified(own)?;
-            change(plan, &tree)?;
-            return attach(&tree, &target).or_fail("attach cgroup2 to", &plan.destination);
+            return place(plan, &tree, &target);
         }
         self.mount_legacy(plan, view, &legacy, &target)
     }
@@ -66,20 +66,18 @@ impl Init<'_> {
         let mut whole = plan.clone();
         whole.own.set -= MountAttr::RDONLY;
         let tmpfs = new_file_system("tmpfs", "tmpfs", &[("mode".into(), Some("755".into()))])?;
-        change(&whole, &tmpfs)?;
-        attach(&tmpfs, target).or_fail("attach tmpfs to", &plan.destination)?;
+        place(&whole, &tmpfs, target)?;
         for (name, controllers, path) in legacy {
             let tree = if view.own_namespace {
                 hierarchy(controllers)?
             } else {
                 open_bind(path, false, Link::Follow)?
             };
-            change(plan, &tree)?;
             make_directory(&tmpfs, name)?;
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let place = rustix::fs::openat(&tmpfs, name.as_str(), flags, Mode::empty())
+            let directory = rustix::fs::openat(&tmpfs, name.as_str(), flags, Mode::empty())
                 .or_fail("open cgroup", name)?;
-            attach(&tree, &place).or_fail("attach cgroup", name)?;
+            place(plan, &tree, &directory)?;
             if controllers.len() > 1 {
                 for controller in controllers {
                     rustix::fs::symlinkat(name.as_str(), &tmpfs, *controller)

@@ -84,15 +84,15 @@ impl Init<'_> {
                     let below = below.or_fail("open", &plan.destination)?;
                     copy_up::copy(&below, &tree)?;
                 }
-                change(plan, &tree)?;
-                attach(&tree, &target).or_fail("attach to", &plan.destination)?;
+                place(plan, &tree, &target)?;
                 Ok((kind == "proc" || kind == "sysfs").then_some(tree))
             }
             Source::Cgroup => self.mount_cgroups(plan).map(|()| None),
             Source::Remount => {
                 let mount = open_in(self.root()?, &plan.destination, OFlags::PATH)
                     .or_fail("open", &plan.destination)?;
-                change(plan, &mount).map(|()| None)
+                change(plan, &mount)?;
+                propagate(plan, &mount).map(|()| None)
             }
         }
     }
@@ -122,8 +122,7 @@ impl Init<'_> {
         let magic = rustix::fs::fstatfs(&tree).or_fail_at("statfs", path)?.f_type;
         let is_proc = magic == rustix::fs::PROC_SUPER_MAGIC;
         self.check_place(&target, is_proc)?;
-        change(plan, &tree)?;
-        attach(&tree, &target).or_fail_at("attach to", destination)?;
+        place(plan, &tree, &target)?;
         Ok((is_proc || magic == libc::SYSFS_MAGIC).then_some(tree))
     }
 
@@ -160,7 +159,7 @@ impl Init<'_> {
     }
 
     /// Over /proc goes only a proc file system, and inside it nothing but a few files.
-    fn check_place(&self, target: &OwnedFd, is_proc: bool) -> Result<()> {
+    pub(super) fn check_place(&self, target: &OwnedFd, is_proc: bool) -> Result<()> {
         let place = self.place_of(target)?;
         let Ok(below) = place.strip_prefix("/proc") else { return Ok(()) };
         if below.as_os_str().is_empty() {
@@ -197,7 +196,7 @@ impl Init<'_> {
 }
 
 /// Gives a mount its attributes.
-pub(super) fn change(plan: &MountPlan, mount: &OwnedFd) -> Result<()> {
+fn change(plan: &MountPlan, mount: &OwnedFd) -> Result<()> {
     let set = |change: Change, recursive| {
         if change.is_empty() {
             return Ok(());
@@ -207,7 +206,18 @@ pub(super) fn change(plan: &MountPlan, mount: &OwnedFd) -> Result<()> {
         mount_setattr(mount.as_fd(), c"", &change).or_fail("set attributes of", &plan.destination)
     };
     set(plan.own, false)?;
-    set(plan.tree, true)?;
+    set(plan.tree, true)
+}
+
+/// Gives a mount its attributes, then its place. Propagation comes last: attached in another user namespace than it was
+/// opened in, a mount is private again.
+pub(super) fn place(plan: &MountPlan, tree: &OwnedFd, target: &OwnedFd) -> Result<()> {
+    change(plan, tree)?;
+    attach(tree, target).or_fail("attach to", &plan.destination)?;
+    propagate(plan, tree)
+}
+
+fn propagate(plan: &MountPlan, mount: &OwnedFd) -> Result<()> {
     for step in &plan.propagation {
         let change =
             MountChange { propagation: step.kind, recursive: step.recursive, ..MountChange::default() };

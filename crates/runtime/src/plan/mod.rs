@@ -1,5 +1,7 @@
 //! From a configuration to the steps that make its container: pure, needs no privilege, changes nothing.
 
+mod device;
+mod exec;
 mod mount;
 mod namespaces;
 mod process;
@@ -11,9 +13,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use namespace::Kind;
-use oci::spec::{Device, Hooks, Linux, Process, Spec};
+use oci::spec::{Hooks, Linux, Process, Root, Spec};
 use sys::process::NamespaceFlags;
 
+pub use exec::{ExecFacts, exec_steps};
 pub use mount::{Change, IdMapPlan, Link, MountPlan, Propagation, Source};
 pub use namespaces::Namespaces;
 pub use process::{memory_policy, number_list, personality, rlimits};
@@ -82,12 +85,12 @@ impl StartPlan {
         let none = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&none);
         let namespaces = Namespaces::new(&linux.namespaces)?;
-        let builder = Builder { spec, process, linux, namespaces: &namespaces, facts };
+        let builder = Builder::new(spec, process, root, linux, &namespaces, facts);
 
         let mut init = builder.enter_namespaces()?;
         init.extend(builder.session());
-        init.extend(builder.root(&root.path)?);
-        init.extend(builder.switch_root(root.readonly)?);
+        init.extend(builder.root()?);
+        init.extend(builder.switch_root()?);
         init.extend(builder.kernel_settings()?);
         // From within a user namespace no limit can be raised: there the parent sets them.
         if !namespaces.has(Kind::User) {
@@ -106,12 +109,38 @@ impl StartPlan {
 struct Builder<'a> {
     spec: &'a Spec,
     process: &'a Process,
+    root: &'a Root,
     linux: &'a Linux,
     namespaces: &'a Namespaces,
     facts: &'a Facts,
+    mounts: Vec<MountPlan>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(
+        spec: &'a Spec,
+        process: &'a Process,
+        root: &'a Root,
+        linux: &'a Linux,
+        namespaces: &'a Namespaces,
+        facts: &'a Facts,
+    ) -> Self {
+        let root_path = facts.bundle.join(&root.path);
+        let mounts = spec.mounts.iter().enumerate().map(|(i, mount)| {
+            let mut plan = MountPlan::new(i, mount, &facts.bundle, &linux.mount_label);
+            // A destination that is the root's place on the host means the place inside, as for runc.
+            if let Ok(inside) = Path::new(&plan.destination).strip_prefix(&root_path) {
+                plan.destination = format!("/{}", inside.display());
+            }
+            // From within a user namespace flags of the host's mounts can't be taken away.
+            if !namespaces.has(Kind::User) {
+                plan.take_flags_literally();
+            }
+            plan
+        });
+        Self { spec, process, root, linux, namespaces, facts, mounts: mounts.collect() }
+    }
+
     fn enter_namespaces(&self) -> Checked<Vec<Step>> {
         let mut steps: Vec<Step> = self.process.oom_score_adj.map(Step::OomScore).into_iter().collect();
         let intermediate = self.namespaces.needs_intermediate();
@@ -164,7 +193,7 @@ impl Builder<'_> {
         steps
     }
 
-    fn root(&self, root: &str) -> Checked<Vec<Step>> {
+    fn root(&self) -> Checked<Vec<Step>> {
         let mut steps = Vec::new();
         let own_mounts = self.namespaces.has(Kind::Mount);
         if !own_mounts && !self.spec.mounts.is_empty() {
@@ -175,15 +204,8 @@ impl Builder<'_> {
             let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
             steps.push(Step::PropagateHost(self.root_propagation()?.unwrap_or(slave)));
         }
-        steps.push(Step::OpenRoot { path: self.facts.bundle.join(root), bind: own_mounts });
-        for (i, mount) in self.spec.mounts.iter().enumerate() {
-            let mut plan = MountPlan::new(i, mount, &self.facts.bundle, &self.linux.mount_label);
-            // From within a user namespace flags of the host's mounts can't be taken away.
-            if !self.namespaces.has(Kind::User) {
-                plan.take_flags_literally();
-            }
-            steps.push(Step::Mount(Box::new(plan)));
-        }
+        steps.push(Step::OpenRoot { path: self.facts.bundle.join(&self.root.path), bind: own_mounts });
+        steps.extend(self.mounts.iter().map(|plan| Step::Mount(Box::new(plan.clone()))));
         if own_mounts && !self.dev_is_bound() {
             steps.extend(self.devices()?);
         }
@@ -220,70 +242,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A bound /dev is the host's: nothing is made in it.
-    fn dev_is_bound(&self) -> bool {
-        self.spec.mounts.iter().enumerate().any(|(i, mount)| {
-            clean(&mount.destination) == Path::new("/dev")
-                && matches!(MountPlan::new(i, mount, &self.facts.bundle, "").source, Source::Bind { .. })
-        })
-    }
-
-    /// The devices that the specification promises (config-linux.md, *Default Devices*), then those asked for.
-    fn devices(&self) -> Checked<Vec<Step>> {
-        let bind = self.namespaces.has(Kind::User) || self.facts.in_user_namespace;
-        let mut plans: Vec<DevicePlan> = Vec::new();
-        for (path, major, minor) in [
-            ("/dev/null", 1, 3),
-            ("/dev/zero", 1, 5),
-            ("/dev/full", 1, 7),
-            ("/dev/random", 1, 8),
-            ("/dev/urandom", 1, 9),
-            ("/dev/tty", 5, 0),
-        ] {
-            let (path, mode) = (path.to_owned(), 0o666);
-            plans.push(DevicePlan { path, kind: libc::S_IFCHR, major, minor, mode, uid: 0, gid: 0, bind });
-        }
-        for (i, device) in self.linux.devices.iter().enumerate() {
-            // Made as a link to pts/ptmx, whatever the configuration says (runc does so too).
-            if clean(&device.path) == Path::new("/dev/ptmx") {
-                continue;
-            }
-            let plan = self.device(i, device, bind)?;
-            plans.retain(|earlier| earlier.path != plan.path);
-            plans.push(plan);
-        }
-        Ok(plans.into_iter().map(Step::Device).chain([Step::DeviceLinks]).collect())
-    }
-
-    fn device(&self, i: usize, device: &Device, bind: bool) -> Checked<DevicePlan> {
-        let at = |field: &str| format!("linux.devices[{i}].{field}");
-        if !device.path.starts_with('/') {
-            return Err(invalid(at("path"), format!("{:?} is not absolute", device.path)));
-        }
-        let kind = match device.kind.as_str() {
-            "c" | "u" => libc::S_IFCHR,
-            "b" => libc::S_IFBLK,
-            "p" => libc::S_IFIFO,
-            other => {
-                return Err(invalid(at("type"), format!("invalid device type {other:?}: use c, u, b or p")));
-            }
-        };
-        let number = |value: i64, field| {
-            u32::try_from(value).map_err(|_| invalid(at(field), format!("{value} is no device number")))
-        };
-        Ok(DevicePlan {
-            path: device.path.clone(),
-            kind,
-            major: number(device.major, "major")?,
-            minor: number(device.minor, "minor")?,
-            mode: device.file_mode.unwrap_or(0o666) & 0o7777,
-            uid: device.uid.unwrap_or(0),
-            gid: device.gid.unwrap_or(0),
-            bind: bind && kind != libc::S_IFIFO,
-        })
-    }
-
-    fn switch_root(&self, readonly: bool) -> Checked<Vec<Step>> {
+    fn switch_root(&self) -> Checked<Vec<Step>> {
         let switch = if !self.namespaces.has(Kind::Mount) {
             RootSwitch::Chroot
         } else if self.facts.no_pivot {
@@ -298,12 +257,9 @@ impl Builder<'_> {
         if self.process.terminal {
             steps.push(Step::Console(self.process.console_size));
         }
-        for (i, mount) in self.spec.mounts.iter().enumerate() {
-            if MountPlan::new(i, mount, &self.facts.bundle, "").readonly_later {
-                steps.push(Step::MakeReadonly(mount.destination.clone()));
-            }
-        }
-        if readonly {
+        let later = self.mounts.iter().filter(|plan| plan.readonly_later);
+        steps.extend(later.map(|plan| Step::MakeReadonly(plan.destination.clone())));
+        if self.root.readonly {
             steps.push(Step::ReadonlyRoot);
         }
         Ok(steps)
@@ -389,70 +345,6 @@ impl Builder<'_> {
     }
 }
 
-/// What a process does that joins a running container.
-///
-/// # Errors
-/// [`Invalid`] with the JSON path of the first field that can't be carried out.
-pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>> {
-    let mut steps = Vec::new();
-    if container.joins_cgroups {
-        steps.push(Step::JoinCgroups);
-    }
-    if process.exec_cpu_affinity.is_none() {
-        steps.push(Step::AllCpus);
-    }
-    steps.extend(process.oom_score_adj.map(Step::OomScore));
-    // Before the user namespace is entered: from within none can be raised.
-    steps.extend(process::rlimits(process)?.into_iter().map(Step::Rlimit));
-    steps.push(Step::JoinContainer(container.namespaces));
-    if container.namespaces.contains(NamespaceFlags::USER) {
-        steps.push(Step::BecomeRoot);
-    }
-    steps.push(Step::NewSession);
-    if let Some(name) = &container.keyring {
-        steps.push(Step::Keyring(name.clone()));
-    }
-    if process.terminal {
-        steps.push(Step::Console(process.console_size));
-    }
-    steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    if process.no_new_privileges {
-        steps.push(Step::NoNewPrivileges);
-    }
-    steps.extend(process::attributes(process)?);
-    if let Some(affinity) = process.exec_cpu_affinity.as_ref().filter(|affinity| !affinity.last.is_empty()) {
-        let cpus = number_list(&affinity.last, 8192).ok_or_else(|| {
-            invalid("process.execCPUAffinity.final", format!("invalid CPU list {:?}", affinity.last))
-        })?;
-        steps.push(Step::Affinity(cpus));
-    }
-    steps.extend(container.memory_policy.clone().map(|(mode, nodes)| Step::MemoryPolicy(mode, nodes)));
-    steps.extend(container.personality.map(Step::Personality));
-    steps.extend(process::labels(process));
-    steps.extend(process::privileges(process, container.seccomp)?);
-    steps.push(Step::Ready);
-    steps.push(Step::LetGo);
-    steps.push(Step::Exec);
-    Ok(steps)
-}
-
-/// What the plan of an exec must know of the container.
-#[derive(Clone, Debug)]
-pub struct ExecFacts {
-    /// Its namespaces that are not the runtime's.
-    pub namespaces: NamespaceFlags,
-    /// Whether the process writes itself into the cgroups.
-    pub joins_cgroups: bool,
-    /// Session keyring to join.
-    pub keyring: Option<CString>,
-    /// Whether it has a seccomp filter.
-    pub seccomp: bool,
-    /// Its execution domain.
-    pub personality: Option<u32>,
-    /// Its memory policy: mode with flags, and nodes.
-    pub memory_policy: Option<(u32, Vec<u32>)>,
-}
-
 /// The path below /proc/sys: dots separate components, and slashes too as in sysctl(8), where the first of the two
 /// that occurs is the separator.
 fn sysctl_path(key: &str) -> Checked<String> {
@@ -506,7 +398,7 @@ impl fmt::Display for StartPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci::spec::{Mount, Namespace, Root};
+    use oci::spec::{Mount, Namespace};
 
     fn minimal() -> Spec {
         let namespaces = ["pid", "mount", "network", "ipc", "uts", "cgroup"]
@@ -586,5 +478,14 @@ mod tests {
         for bad in ["", "/etc/passwd", "../x", "net/../../x", "a//b"] {
             assert!(sysctl_path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_destination_that_is_the_roots_place_on_the_host_is_the_place_inside() {
+        let mut spec = minimal();
+        spec.mounts[0].destination = "/b/rootfs/proc".into();
+        let facts = Facts { bundle: "/b".into(), ..Facts::default() };
+        let plan = StartPlan::new(&spec, &facts).unwrap();
+        place(&plan, "mount proc at /proc");
     }
 }

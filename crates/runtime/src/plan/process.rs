@@ -219,7 +219,7 @@ pub fn memory_policy(policy: &MemoryPolicy) -> Checked<(u32, Vec<u32>)> {
         };
     }
     let nodes = number_list(&policy.nodes, 1024).ok_or_else(|| {
-        invalid("linux.memoryPolicy.nodes", format!("invalid node list {:?}", policy.nodes))
+        invalid("linux.memoryPolicy.nodes", format!("invalid memory policy node list {:?}", policy.nodes))
     })?;
     Ok((mode, nodes))
 }
