@@ -180,3 +180,64 @@ fn a_spec_is_printed_that_runs() {
     let run = runtime.command(["run", "--bundle", bundle.arg(), &bed.id()]).output().expect_success();
     assert_eq!(run.stdout(), "0\n");
 }
+
+#[test]
+fn a_created_container_ends_by_an_ordinary_signal() {
+    let bed = Testbed::new();
+    let bundle = bed.bundle();
+    let (runtime, id) = (bed.runtime(), bed.id());
+    runtime.command(["create", "--bundle", bundle.arg(), &id]).output().expect_success();
+    runtime.command(["kill", &id]).output().expect_success();
+    await_status(&runtime, &id, "stopped");
+    let started = runtime.command(["start", &id]).output();
+    assert!(started.stderr().contains("has stopped"), "{}", started.stderr());
+    delete(&bed, &id);
+}
+
+#[test]
+fn every_signal_number_goes_to_all_processes() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.script("trap 'touch /real-time' 36; (trap 'touch /too' 36; while :; do sleep 0.1; done) & while :; do sleep 0.1; done");
+    let (runtime, id) = (bed.runtime(), bed.id());
+    runtime.command(["run", "--detach", "--bundle", bundle.arg(), &id]).output().expect_success();
+    runtime.command(["kill", "--all", &id, "0"]).output().expect_success();
+    eventually("both shells get the signal", || {
+        // Until its trap is set a process may miss it.
+        runtime.command(["kill", "--all", &id, "SIGRTMIN+2"]).output().expect_success();
+        ["real-time", "too"].iter().all(|name| bundle.rootfs().join(name).exists()).then_some(())
+    });
+    delete(&bed, &id);
+}
+
+#[test]
+fn what_its_caller_cannot_be_told_of_does_not_stay() {
+    let bed = Testbed::new();
+    let bundle = bed.bundle();
+    let (runtime, id) = (bed.runtime(), bed.id());
+    let create = ["create", "--bundle", bundle.arg(), "--pidfd-socket", "/nonexistent/socket", &id];
+    let refused = runtime.command(create).output().expect_code(1);
+    assert!(refused.stderr().contains("/nonexistent/socket"), "{}", refused.stderr());
+    assert!(runtime.command(["state", &id]).output().stderr().contains("does not exist"));
+}
+
+#[test]
+fn few_descriptors_for_the_program_are_enough_for_many_mounts_of_a_user_namespace() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    let source = bed.path().join("source");
+    fs::create_dir(&source).unwrap();
+    bundle.edit(|spec| {
+        let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (map.clone(), map);
+        spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "hard": 12, "soft": 12}]);
+        spec["process"]["args"] = json!(["sh", "-c", "ulimit -n; ls -d /mnt/*/ | wc -l"]);
+        let mounts = (0..40).map(|i| {
+            json!({"destination": format!("/mnt/{i}"), "type": "bind", "source": source, "options": ["bind"]})
+        });
+        spec["mounts"].as_array_mut().unwrap().extend(mounts);
+    });
+    let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output();
+    assert_eq!(run.expect_success().stdout(), "12\n40\n");
+}

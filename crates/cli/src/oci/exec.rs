@@ -9,6 +9,7 @@ use runtime::failure::OrFail;
 use runtime::{Container, ExecOptions, Failure};
 
 use super::console::Console;
+use super::launch::{absolute, check_open};
 use super::log::Log;
 use super::supervise::Supervisor;
 use super::{Global, Outcome};
@@ -84,22 +85,13 @@ impl Exec {
         let supervisor = if self.detach { None } else { Some(Supervisor::new(!self.no_subreaper)?) };
         let cgroup =
             SubPath::parse(&self.cgroup).map_err(|error| Failure::because("use", "--cgroup", error))?;
-        for fd in 3..3 + self.preserve_fds {
-            if !sys::process::is_open(fd as i32) {
-                return Err(Failure::because("preserve", format!("descriptor {fd}"), "it is not open"));
-            }
-        }
+        check_open(self.preserve_fds)?;
         let executed = container.exec(
             &process,
             ExecOptions {
                 console_socket: console.socket()?,
                 relays_console: console.is_relayed(),
-                pid_file: self
-                    .pid_file
-                    .as_deref()
-                    .map(std::path::absolute)
-                    .transpose()
-                    .or_fail("use", "pid file")?,
+                pid_file: absolute(self.pid_file.as_deref())?,
                 preserve_fds: self.preserve_fds,
                 cgroup,
                 ignore_paused: self.ignore_paused,

@@ -1,8 +1,9 @@
 //! `create` and `run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use oci::ContainerId;
 use runtime::failure::OrFail;
 use runtime::{Bundle, CreateOptions, Created, Failure};
 
@@ -68,9 +69,10 @@ impl Create {
         if self.launch.dry_run {
             return self.launch.dry_run(global, false);
         }
+        let id = container_id(&self.launch.id)?;
         let bundle = self.launch.bundle()?;
         let console = Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), true)?;
-        let created = self.launch.create(global, bundle, &console, false)?;
+        let created = self.launch.create(global, &id, bundle, &console, false)?;
         warn(log, &created);
         Ok(0)
     }
@@ -81,11 +83,12 @@ impl Run {
         if self.launch.dry_run {
             return self.launch.dry_run(global, true);
         }
+        let id = container_id(&self.launch.id)?;
         let bundle = self.launch.bundle()?;
         let console =
             Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), self.detach)?;
         let supervisor = if self.detach { None } else { Some(Supervisor::new(!self.no_subreaper)?) };
-        let created = self.launch.create(global, bundle, &console, true)?;
+        let created = self.launch.create(global, &id, bundle, &console, true)?;
         warn(log, &created);
         let Some(supervisor) = supervisor else { return Ok(0) };
         let code = supervisor.run(created.pid, &created.pidfd, console).inspect_err(|_| {
@@ -119,13 +122,13 @@ impl Launch {
     fn create(
         &self,
         global: &Global,
+        id: &ContainerId,
         bundle: Bundle,
         console: &Console,
         start: bool,
     ) -> Result<Created, Failure> {
-        let id = container_id(&self.id)?;
         let options = self.options(global, console, start)?;
-        let created = runtime::create(&global.state_root(), &id, bundle, options)?;
+        let created = runtime::create(&global.state_root(), id, bundle, options)?;
         if let Some(path) = &self.pidfd_socket {
             super::console::send_pidfd(path, &created.pidfd).inspect_err(|_| {
                 // A container that its caller was told nothing of must not stay.
@@ -137,29 +140,34 @@ impl Launch {
 
     fn options(&self, global: &Global, console: &Console, start: bool) -> Result<CreateOptions, Failure> {
         let passed = PassedSockets::from_environment();
-        for fd in 3..3 + self.preserve_fds + passed.count {
-            if !sys::process::is_open(fd as i32) {
-                return Err(Failure::because("preserve", format!("descriptor {fd}"), "it is not open"));
-            }
-        }
+        let preserve_fds = self.preserve_fds.saturating_add(passed.count);
+        check_open(preserve_fds)?;
         Ok(CreateOptions {
             cgroup_driver: global.cgroup_driver(),
             rootless: global.is_rootless(),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
-            preserve_fds: self.preserve_fds + passed.count,
+            preserve_fds,
             console_socket: console.socket()?,
             relays_console: console.is_relayed(),
-            pid_file: self
-                .pid_file
-                .as_deref()
-                .map(std::path::absolute)
-                .transpose()
-                .or_fail("use", "pid file")?,
+            pid_file: absolute(self.pid_file.as_deref())?,
             start,
             extra_env: passed.environment(),
         })
     }
+}
+
+/// Descriptors 3 to 2+N, which are to be passed on, must be there.
+pub fn check_open(preserve_fds: u32) -> Result<(), Failure> {
+    match (3..3u32.saturating_add(preserve_fds)).find(|fd| !sys::process::is_open(*fd as i32)) {
+        Some(fd) => Err(Failure::because("preserve", format!("descriptor {fd}"), "it is not open")),
+        None => Ok(()),
+    }
+}
+
+/// A path that means the same whatever the working directory becomes.
+pub fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    path.map(std::path::absolute).transpose().or_fail("use", "pid file")
 }
 
 /// Sockets that systemd's activation passed to the runtime (sd_listen_fds(3)): they are the program's.

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use runtime::{Container, Failure};
-use rustix::process::Signal;
 
 use super::{Global, Outcome, signal};
 
@@ -41,10 +40,7 @@ impl Kill {
         let signal = signal::parse(&self.signal)?;
         let container = global.open(&self.id)?;
         if self.all {
-            let named = Signal::from_named_raw(signal);
-            let named =
-                named.ok_or_else(|| Failure::because("kill", "--all", "not with a real-time signal"))?;
-            container.signal_all(named)?;
+            container.signal_all(signal)?;
             return Ok(0);
         }
         container.kill(signal)?;

@@ -116,8 +116,10 @@ struct Unavailable {
     arguments: Vec<OsString>,
 }
 
-/// As runc's callers read it: the first lines name the command.
-const HELP: &str = "NAME:\n   berth-oci {name} - {about}\n\nUSAGE:\n   {usage}\n\n{all-args}";
+/// Help as runc's callers read it: the first lines name the command.
+fn help(name: &str) -> String {
+    format!("NAME:\n   {name} - {{about}}\n\nUSAGE:\n   {{usage}}\n\n{{all-args}}")
+}
 
 /// What a command ends with: an exit code, or a failure that is printed and exits with 1.
 type Outcome = Result<u8, Failure>;
@@ -138,7 +140,11 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         let _ = runtime::leave_host_binary();
     }
     let parsed = Cli::command()
-        .mut_subcommands(|command| command.help_template(HELP))
+        .help_template(help("berth-oci"))
+        .mut_subcommands(|command| {
+            let template = help(&format!("berth-oci {}", command.get_name()));
+            command.help_template(template)
+        })
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let Cli { global, command } = match parsed {
