@@ -11,7 +11,7 @@ use super::{Checked, Step, invalid};
 /// What a process does that joins a running container.
 ///
 /// # Errors
-/// [`Invalid`] with the JSON path of the first field that can't be carried out.
+/// [`Invalid`](super::Invalid) with the JSON path of the first field that can't be carried out.
 pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>> {
     let mut steps = Vec::new();
     if container.joins_cgroups {
