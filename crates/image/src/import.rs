@@ -1,7 +1,7 @@
 //! Import: a root file system in a tar archive → an image of one layer.
 
 use std::io::Read;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use oci::Reference;
 use oci::image::config::Empty;
@@ -110,7 +110,8 @@ fn inflated_digest(compressed: impl Read + Send) -> std::io::Result<Digest> {
 }
 
 fn config(label: &str, diff_id: Digest, options: &ImportOptions) -> ImageConfig {
-    let created = crate::time::rfc3339(options.created);
+    let since = options.created.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let created = oci::time::rfc3339(since.as_secs() as i64);
     let comment = match options.message.as_str() {
         "" => format!("Imported from {label}"),
         message => message.to_owned(),

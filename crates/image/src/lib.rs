@@ -30,7 +30,6 @@ mod push;
 mod remove;
 mod sign_check;
 mod signatures;
-mod time;
 mod tree;
 mod unpack;
 

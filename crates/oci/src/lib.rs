@@ -4,6 +4,7 @@ pub mod id;
 pub mod image;
 pub mod reference;
 pub mod spec;
+pub mod time;
 pub mod validate;
 
 pub use id::ContainerId;

@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 
-const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-
 #[derive(Args)]
 pub struct SpecCommand {
     /// Directory to write config.json in
@@ -51,16 +49,12 @@ impl SpecCommand {
 /// runc's default configuration; like runc's, it has a cgroup namespace only where the host has cgroup v2 alone.
 fn default_spec() -> Value {
     let mut spec = spec_for_any_host();
-    if is_unified()
+    if cgroup::Host::detect().is_ok_and(|host| *host.layout() == cgroup::Layout::Unified)
         && let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut()
     {
         namespaces.push(json!({"type": "cgroup"}));
     }
     spec
-}
-
-fn is_unified() -> bool {
-    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2_SUPER_MAGIC)
 }
 
 fn spec_for_any_host() -> Value {

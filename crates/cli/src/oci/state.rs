@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use oci::spec::Status;
 use runtime::{Container, Failure};
 use serde::Serialize;
+use toolbox::accounts::Accounts;
 
 use super::{Outcome, print_json};
 
@@ -48,8 +49,6 @@ pub fn show(container: &Container) -> Outcome {
 
 /// The host's name for a user, `#1000` where it has none.
 fn user_name(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let line =
-        passwd.lines().find(|line| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid)));
-    line.and_then(|line| line.split(':').next()).map_or_else(|| format!("#{uid}"), str::to_owned)
+    let name = Accounts::users().name(uid);
+    if name == uid.to_string() { format!("#{uid}") } else { name }
 }
