@@ -198,12 +198,13 @@ fn a_created_container_ends_by_an_ordinary_signal() {
 fn every_signal_number_goes_to_all_processes() {
     let bed = Testbed::new();
     let mut bundle = bed.bundle();
-    bundle.script("trap 'touch /real-time' 36; (trap 'touch /too' 36; while :; do sleep 0.1; done) & while :; do sleep 0.1; done");
+    bundle.script("trap 'touch /real-time' 36; (trap 'touch /too' 36; touch /ready; while :; do sleep 0.1; done) & while :; do sleep 0.1; done");
     let (runtime, id) = (bed.runtime(), bed.id());
     runtime.command(["run", "--detach", "--bundle", bundle.arg(), &id]).output().expect_success();
     runtime.command(["kill", "--all", &id, "0"]).output().expect_success();
+    // Before its trap is set, it would end the second shell.
+    eventually("both traps are set", || bundle.rootfs().join("ready").exists().then_some(()));
     eventually("both shells get the signal", || {
-        // Until its trap is set a process may miss it.
         runtime.command(["kill", "--all", &id, "SIGRTMIN+2"]).output().expect_success();
         ["real-time", "too"].iter().all(|name| bundle.rootfs().join(name).exists()).then_some(())
     });

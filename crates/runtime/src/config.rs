@@ -26,6 +26,18 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// A bundle whose configuration is the caller's own. `path` is what relative paths in it are relative to; no
+    /// `config.json` is read there, nor written (hooks of others may look for one).
+    ///
+    /// # Errors
+    /// Where `path` can't be made absolute.
+    pub fn new(path: &Path, spec: Spec) -> Result<Self> {
+        let path = std::path::absolute(path).or_fail_at("use bundle", path)?;
+        let text =
+            serde_json::to_vec(&spec).map_err(|error| Failure::because("encode", "config.json", error))?;
+        Ok(Self { path, spec, text })
+    }
+
     /// Reads the configuration of the bundle in `directory`.
     ///
     /// # Errors

@@ -62,6 +62,15 @@ impl Container {
         self.record.cgroup.as_ref()
     }
 
+    /// How many of its processes the kernel has killed for want of memory; to be asked before
+    /// [`delete`](Self::delete), with which the count goes.
+    ///
+    /// # Errors
+    /// Where its cgroup can't be read.
+    pub fn oom_kills(&self) -> Result<u64> {
+        self.cgroup().map_or(Ok(0), |group| group.oom_kills().map_err(cgroup_failure))
+    }
+
     /// The configuration as it was at create.
     ///
     /// # Errors

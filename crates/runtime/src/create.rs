@@ -16,37 +16,13 @@ use crate::conversation::{Conversation, Told};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{CgroupView, Init, Report, id_map};
 use crate::netdevice::{Moved, Transfer};
+use crate::options::{Born, CreateOptions};
 use crate::plan::{Facts, StartPlan, Step, rlimits};
 use crate::protocol;
 use crate::rdt::Rdt;
 use crate::spawn::{Spawned, spawn};
 use crate::state::{Lock, Record, StateDir, StateRoot};
 use crate::{Container, hooks, limits, process, sources};
-
-/// How a container is made: what the command line says beside the configuration.
-#[derive(Debug)]
-pub struct CreateOptions {
-    /// Who makes cgroups.
-    pub cgroup_driver: cgroup::Driver,
-    /// Whether the caller lacks privileges on the host.
-    pub rootless: bool,
-    /// Don't pivot_root(2).
-    pub no_pivot: bool,
-    /// Keep the caller's session keyring.
-    pub no_new_keyring: bool,
-    /// Descriptors from 3 on that the program inherits.
-    pub preserve_fds: u32,
-    /// Connected socket that the terminal's controlling end is sent to.
-    pub console_socket: Option<OwnedFd>,
-    /// The caller passes the terminal's output on to a terminal of its own.
-    pub relays_console: bool,
-    /// Where the first process' id is written.
-    pub pid_file: Option<PathBuf>,
-    /// Start the program at once instead of waiting for `start`.
-    pub start: bool,
-    /// Variables added to the program's environment.
-    pub extra_env: Vec<String>,
-}
 
 /// A container that was made, with its first process, of which the caller is the parent.
 #[derive(Debug)]
@@ -65,7 +41,7 @@ pub struct Created {
 ///
 /// # Errors
 /// A configuration that can't be carried out.
-pub fn plan(id: &ContainerId, bundle: Bundle, options: &CreateOptions) -> Result<StartPlan> {
+pub fn plan(id: &ContainerId, bundle: Bundle, options: &CreateOptions<'_>) -> Result<StartPlan> {
     Ok(Prepared::new(id, bundle, options)?.plan)
 }
 
@@ -73,7 +49,12 @@ pub fn plan(id: &ContainerId, bundle: Bundle, options: &CreateOptions) -> Result
 ///
 /// # Errors
 /// What went wrong, from the configuration's first field to the program's exec.
-pub fn create(root: &StateRoot, id: &ContainerId, bundle: Bundle, options: CreateOptions) -> Result<Created> {
+pub fn create(
+    root: &StateRoot,
+    id: &ContainerId,
+    bundle: Bundle,
+    options: CreateOptions<'_>,
+) -> Result<Created> {
     let prepared = Prepared::new(id, bundle, &options)?;
     let (dir, lock) = root.reserve(id)?;
     let mut making =
@@ -99,7 +80,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(id: &ContainerId, bundle: Bundle, options: &CreateOptions) -> Result<Self> {
+    fn new(id: &ContainerId, bundle: Bundle, options: &CreateOptions<'_>) -> Result<Self> {
         let Bundle { path: bundle, mut spec, text } = bundle;
         let empty = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&empty);
@@ -125,6 +106,8 @@ impl Prepared {
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             wait_for_start: !options.start,
+            rootfs: options.rootfs.is_some(),
+            stdio: options.stdio.is_some(),
             joins_cgroups: !group.is_systemd() && !group.is_unified(),
             parent_acts: user_namespace
                 || group.is_systemd()
@@ -156,9 +139,9 @@ pub(crate) fn cgroup_failure(error: cgroup::Error) -> Failure {
 }
 
 /// A container half made, and what has to be undone.
-struct Making {
+struct Making<'a> {
     prepared: Prepared,
-    options: CreateOptions,
+    options: CreateOptions<'a>,
     dir: StateDir,
     #[allow(dead_code, reason = "held for its flock")]
     lock: Lock,
@@ -168,7 +151,7 @@ struct Making {
     transfer: Option<Transfer>,
 }
 
-impl Making {
+impl Making<'_> {
     fn make(&mut self, root: &StateRoot, id: &ContainerId) -> Result<Created> {
         let linux = self.prepared.linux();
         let mut record = self.record(id);
@@ -207,6 +190,7 @@ impl Making {
             self.send_devices(pid, devices)?;
             ours.go().or_fail("speak to", "init")?;
         }
+        self.prepare()?;
 
         let mut state = state_of(&record, Status::Creating);
         self.converse(&Conversation { end: &ours, pid }, &mut state)?;
@@ -294,6 +278,8 @@ impl Making {
             container: None,
             sources: sources::open(&self.prepared.plan, &self.prepared.linux(), self.options.rootless)?,
             net_devices,
+            rootfs: self.options.rootfs.take(),
+            stdio: self.options.stdio.take(),
             console_socket: self.options.console_socket.take(),
             relays_console: self.options.relays_console,
             start_fifo: if self.options.start { None } else { Some(open_path(&self.dir.fifo())?) },
@@ -325,12 +311,25 @@ impl Making {
         if devices.is_empty() {
             return Ok(());
         }
-        let joined = self.prepared.plan.namespaces.join.iter().find(|(kind, _)| *kind == Kind::Net);
-        let own = || format!("/proc/{}/ns/net", pid.as_raw_nonzero()).into();
-        let path = joined.map_or_else(own, |(_, path)| path.clone());
+        let path = self.network_of(pid);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = rustix::fs::open(&path, flags, Mode::empty()).or_fail_at("open", &path)?;
         self.transfer.insert(Transfer::new(namespace, devices)).send()
+    }
+
+    fn network_of(&self, pid: Pid) -> PathBuf {
+        let joined = self.prepared.plan.namespaces.join.iter().find(|(kind, _)| *kind == Kind::Net);
+        let own = || format!("/proc/{}/ns/net", pid.as_raw_nonzero()).into();
+        joined.map_or_else(own, |(_, path)| path.clone())
+    }
+
+    /// What the caller does while init makes its mounts.
+    fn prepare(&mut self) -> Result<()> {
+        let (Some(prepare), Some(Spawned { pid, pidfd })) = (self.options.prepare.take(), &self.spawned)
+        else {
+            return Ok(());
+        };
+        prepare.run(&Born { pid: *pid, pidfd: pidfd.as_fd(), network: self.network_of(*pid) })
     }
 
     /// Within a user namespace no limit can be raised; and when mounts are made, the program's limits are none of ours.

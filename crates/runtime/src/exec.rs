@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use oci::spec::{Process, Spec, Status};
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags};
 use rustix::thread::CapabilitySet;
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
@@ -32,6 +32,8 @@ pub struct ExecOptions {
     pub preserve_fds: u32,
     /// Cgroup below the container's.
     pub cgroup: cgroup::SubPath,
+    /// The process' stdin, stdout and stderr; without it those of the caller. A terminal takes their place.
+    pub stdio: Option<[OwnedFd; 3]>,
     /// Go ahead though the container is paused: the process then waits with the others.
     pub ignore_paused: bool,
 }
@@ -46,7 +48,8 @@ pub struct Executed {
 }
 
 impl Container {
-    /// Runs `process` in the container. The caller's children are in the container's pid namespace from then on.
+    /// Runs `process` in the container. The caller must have one thread; beside the new child it stays what it was, but
+    /// for its CPUs where `process` has `execCPUAffinity.initial`.
     ///
     /// # Errors
     /// Where the container does not run, and what went wrong up to the program's exec.
@@ -69,7 +72,7 @@ impl Container {
         let spec = self.config()?;
         let linux = spec.linux.clone().unwrap_or_default();
         let group = self.exec_group(&options)?;
-        let facts = self.exec_facts(&spec, group.as_ref())?;
+        let facts = ExecFacts { stdio: options.stdio.is_some(), ..self.exec_facts(&spec, group.as_ref())? };
         let steps = exec_steps(process, &facts).map_err(|error| Failure::because("validate", "", error))?;
         let filter = linux.seccomp.as_ref().map(compile).transpose()?;
         set_initial_affinity(process)?;
@@ -85,6 +88,8 @@ impl Container {
             namespaces: Vec::new(),
             container: Some(target.try_clone().or_fail("dup", "pidfd")?),
             sources: BTreeMap::new(),
+            rootfs: None,
+            stdio: options.stdio.take(),
             net_devices: Vec::new(),
             console_socket: options.console_socket.take(),
             relays_console: options.relays_console,
@@ -127,8 +132,15 @@ impl Container {
             sys::process::setns(target.as_fd(), NamespaceFlags::PID)
                 .or_fail("join", "the container's pid namespace")?;
         }
-        match self.clone_into(group)? {
-            Cloned::Child => init.run(steps),
+        let cloned = self.clone_into(group);
+        if let Ok(Cloned::Child) = cloned {
+            init.run(steps);
+        }
+        if self.has_own_pids() {
+            leave_pids()?;
+        }
+        match cloned? {
+            Cloned::Child => sys::process::exit_now(1),
             Cloned::Parent { pid, pidfd } => Ok(Executed { pid, pidfd }),
         }
     }
@@ -158,6 +170,7 @@ impl Container {
             namespaces,
             joins_cgroups: group.is_some_and(|group| !group.is_unified()),
             keyring,
+            stdio: false,
             seccomp: linux.is_some_and(|linux| linux.seccomp.is_some()),
             memory_policy: linux
                 .and_then(|linux| linux.memory_policy.as_ref())
@@ -210,6 +223,13 @@ impl Container {
         end.go().or_fail("speak to", "the process")?;
         await_exec(end)
     }
+}
+
+/// Children are again born in the caller's own pid namespace.
+fn leave_pids() -> Result<()> {
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty());
+    let own = own.or_fail("open pidfd of", "the runtime")?;
+    sys::process::setns(own.as_fd(), NamespaceFlags::PID).or_fail("return to", "the own pid namespace")
 }
 
 fn is_privileged() -> bool {

@@ -28,15 +28,11 @@ const SEALS: SealFlags =
 /// # Errors
 /// Where neither a mount nor a memfd can be made: then no container may be.
 pub fn leave_host_binary() -> Result<()> {
-    let own = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .or_fail("open", "own binary")?;
+    let own = open_self()?;
     if is_out_of_reach(&own)? {
         return Ok(());
     }
-    let copy = match detached_mount() {
-        Ok(copy) => copy,
-        Err(_) => sealed_copy(&own)?,
-    };
+    let copy = copy_of(&own)?;
     let strings = |strings: &mut dyn Iterator<Item = OsString>| {
         // What the kernel passed holds no NUL.
         strings.filter_map(|string| CString::new(string.into_vec()).ok()).collect::<Vec<_>>()
@@ -49,6 +45,24 @@ pub fn leave_host_binary() -> Result<()> {
         variable
     }));
     Err(sys::process::exec_fd(copy.as_fd(), &args, &env)).or_fail("exec", "a copy of the own binary")
+}
+
+/// The own binary, out of any container's reach: to execute a child from it ([`sys::process::exec_fd`]) that makes
+/// containers itself. Where this process was started from such a copy, it is that one.
+///
+/// # Errors
+/// As [`leave_host_binary`].
+pub fn own_binary() -> Result<OwnedFd> {
+    let own = open_self()?;
+    if is_out_of_reach(&own)? { Ok(own) } else { copy_of(&own) }
+}
+
+fn open_self() -> Result<OwnedFd> {
+    rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).or_fail("open", "own binary")
+}
+
+fn copy_of(own: &OwnedFd) -> Result<OwnedFd> {
+    detached_mount().or_else(|_| sealed_copy(own))
 }
 
 /// A memfd that nobody can write, or a read-only mount. Files of a tmpfs have seals, too, if others.

@@ -95,6 +95,7 @@ impl Exec {
                 preserve_fds: self.preserve_fds,
                 cgroup,
                 ignore_paused: self.ignore_paused,
+                stdio: None,
             },
         )?;
         log.debug(&format!("process {} runs in container {}", executed.pid, self.id));

@@ -138,7 +138,12 @@ impl Launch {
         Ok(created)
     }
 
-    fn options(&self, global: &Global, console: &Console, start: bool) -> Result<CreateOptions, Failure> {
+    fn options(
+        &self,
+        global: &Global,
+        console: &Console,
+        start: bool,
+    ) -> Result<CreateOptions<'static>, Failure> {
         let passed = PassedSockets::from_environment();
         let preserve_fds = self.preserve_fds.saturating_add(passed.count);
         check_open(preserve_fds)?;
@@ -153,6 +158,7 @@ impl Launch {
             pid_file: absolute(self.pid_file.as_deref())?,
             start,
             extra_env: passed.environment(),
+            ..CreateOptions::default()
         })
     }
 }

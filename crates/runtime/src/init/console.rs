@@ -6,7 +6,7 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{OFlags, makedev};
@@ -52,6 +52,16 @@ impl Init<'_> {
         rustix::stdio::dup2_stdin(&terminal).or_fail("dup", "terminal")?;
         rustix::stdio::dup2_stdout(&terminal).or_fail("dup", "terminal")?;
         rustix::stdio::dup2_stderr(&terminal).or_fail("dup", "terminal")
+    }
+
+    /// A number below 3 would be written over by one that is set before.
+    pub(super) fn take_stdio(&mut self) -> Result<()> {
+        let Some(stdio) = self.stdio.take() else { return Ok(()) };
+        let apart = |fd: OwnedFd| if fd.as_raw_fd() < 3 { fd.try_clone() } else { Ok(fd) };
+        let [stdin, stdout, stderr] = stdio.map(apart);
+        rustix::stdio::dup2_stdin(stdin.or_fail("dup", "stdin")?).or_fail("dup", "stdin")?;
+        rustix::stdio::dup2_stdout(stdout.or_fail("dup", "stdout")?).or_fail("dup", "stdout")?;
+        rustix::stdio::dup2_stderr(stderr.or_fail("dup", "stderr")?).or_fail("dup", "stderr")
     }
 
     fn container_is_new(&self) -> bool {

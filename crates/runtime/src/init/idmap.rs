@@ -15,8 +15,11 @@ pub(crate) fn map(mappings: &[IdMapping], what: &str) -> Result<IdMap> {
     IdMap::new(mappings.iter().map(extent).collect()).map_err(|error| Failure::because("map", what, error))
 }
 
-/// Makes a user namespace with these maps and keeps only the namespace: the process that it was made with ends at once.
-pub(crate) fn user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd> {
+/// Makes a user namespace with these maps, for id-mapped mounts, and keeps only the namespace: the process that it was made with ends at once.
+///
+/// # Errors
+/// Maps that the kernel refuses.
+pub fn user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd> {
     let (uids, gids) = (map(uids, "uids")?, map(gids, "gids")?);
     let (hold, release) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_fail("make", "a pipe")?;

@@ -31,7 +31,9 @@ use crate::plan::Step;
 use crate::protocol::{FromInit, InitEnd};
 
 pub(crate) use cgroup_mount::CgroupView;
-pub(crate) use idmap::{map as id_map, user_namespace};
+pub use idmap::user_namespace;
+
+pub(crate) use idmap::map as id_map;
 pub(crate) use mount::open_bind;
 pub(crate) use namespaces::{become_root, hide_memory};
 pub(crate) use root::set as set_attributes;
@@ -57,6 +59,10 @@ pub(crate) struct Init<'a> {
     pub container: Option<OwnedFd>,
     /// Trees that the parent opened since init can't: by their place in `mounts`.
     pub sources: BTreeMap<usize, OwnedFd>,
+    /// The root file system as a detached mount.
+    pub rootfs: Option<OwnedFd>,
+    /// What becomes stdin, stdout and stderr.
+    pub stdio: Option<[OwnedFd; 3]>,
     /// Network devices that the parent moved in.
     pub net_devices: Vec<crate::netdevice::Moved>,
     /// Where the pseudo terminal's controlling end goes.
@@ -115,12 +121,14 @@ impl Init<'_> {
             Step::BecomeRoot => namespaces::become_root(),
             Step::Unshare(flags) => sys::process::unshare(*flags).or_fail("unshare", ""),
             Step::NewTime(offsets) => self.new_time(offsets),
+            Step::Stdio => self.take_stdio(),
             Step::NewSession => rustix::process::setsid().map(drop).or_fail("setsid", ""),
             Step::Keyring(name) => attributes::join_keyring(name),
             Step::Loopback => sys::net::loopback_up().or_fail("bring up", "the loopback interface"),
             Step::NetDevices => self.net_devices.iter().try_for_each(crate::netdevice::Moved::settle),
             Step::PropagateHost(change) => root::propagate(*change),
             Step::OpenRoot { path, bind } => self.open_root(path, *bind),
+            Step::AttachRoot(path) => self.attach_root(path),
             Step::Mount(plan) => self.mount(plan),
             Step::Device(device) => self.device(device),
             Step::DeviceLinks => self.device_links(),

@@ -11,7 +11,7 @@ use sys::mount::{MountAttr, MountChange, mount_setattr};
 use super::Init;
 use super::mount::attach;
 use super::tree::open_in;
-use crate::failure::{OrFail, Result};
+use crate::failure::{Failure, OrFail, Result};
 use crate::plan::{Propagation, RootSwitch};
 
 /// Changes the propagation of `/`.
@@ -41,6 +41,24 @@ impl Init<'_> {
         }
         self.root = Some(root);
         path.clone_into(&mut self.root_path);
+        Ok(())
+    }
+
+    /// The bundle's path is where hooks look for it. From within a user namespace it need not be reachable; over `/` is
+    /// as good then, for no bind's source is opened from here any more. `/..` is what lies over `/`.
+    pub(super) fn attach_root(&mut self, path: &Path) -> Result<()> {
+        let gone = || Failure::because("attach", "the root file system", "its mount is not open");
+        let root = self.rootfs.take().ok_or_else(gone)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let (place, target) = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => (Path::new("/.."), rustix::fs::open("/", flags, Mode::empty())),
+            other => (path, other),
+        };
+        make_mount_private(place)?;
+        let target = target.or_fail_at("open root file system", path)?;
+        attach(&root, &target).or_fail_at("mount root file system at", path)?;
+        self.root = Some(root);
+        place.clone_into(&mut self.root_path);
         Ok(())
     }
 

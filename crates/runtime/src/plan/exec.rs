@@ -27,6 +27,9 @@ pub fn exec_steps(process: &Process, container: &ExecFacts) -> Checked<Vec<Step>
     if container.namespaces.contains(NamespaceFlags::USER) {
         steps.push(Step::BecomeRoot);
     }
+    if container.stdio {
+        steps.push(Step::Stdio);
+    }
     steps.push(Step::NewSession);
     if let Some(name) = &container.keyring {
         steps.push(Step::Keyring(name.clone()));
@@ -64,6 +67,8 @@ pub struct ExecFacts {
     pub joins_cgroups: bool,
     /// Session keyring to join.
     pub keyring: Option<CString>,
+    /// Whether the caller gives stdin, stdout and stderr.
+    pub stdio: bool,
     /// Whether it has a seccomp filter.
     pub seccomp: bool,
     /// Its execution domain.

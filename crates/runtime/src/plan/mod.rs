@@ -56,6 +56,10 @@ pub struct Facts {
     pub no_new_keyring: bool,
     /// Whether `start` comes later (create) or at once (run).
     pub wait_for_start: bool,
+    /// Whether the root file system is a detached mount that the caller made.
+    pub rootfs: bool,
+    /// Whether the caller gives stdin, stdout and stderr.
+    pub stdio: bool,
     /// Whether cgroups are joined by init itself.
     pub joins_cgroups: bool,
     /// Whether network devices are moved in, or limits set from outside.
@@ -178,7 +182,11 @@ impl<'a> Builder<'a> {
     }
 
     fn session(&self) -> Vec<Step> {
-        let mut steps = vec![Step::NewSession];
+        let mut steps = Vec::new();
+        if self.facts.stdio {
+            steps.push(Step::Stdio);
+        }
+        steps.push(Step::NewSession);
         if !self.facts.no_new_keyring {
             // An id holds no NUL.
             let name = CString::new(format!("_ses.{}", self.facts.id)).unwrap_or_default();
@@ -204,7 +212,16 @@ impl<'a> Builder<'a> {
             let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
             steps.push(Step::PropagateHost(self.root_propagation()?.unwrap_or(slave)));
         }
-        steps.push(Step::OpenRoot { path: self.facts.bundle.join(&self.root.path), bind: own_mounts });
+        let path = self.facts.bundle.join(&self.root.path);
+        match (self.facts.rootfs, own_mounts) {
+            (false, bind) => steps.push(Step::OpenRoot { path, bind }),
+            (true, true) => steps.push(Step::AttachRoot(path)),
+            (true, false) => {
+                let problem =
+                    "a detached root would be attached on the host: the container needs a mount namespace";
+                return Err(invalid("root", problem));
+            }
+        }
         steps.extend(self.mounts.iter().map(|plan| Step::Mount(Box::new(plan.clone()))));
         if own_mounts && !self.dev_is_bound() {
             steps.extend(self.devices()?);

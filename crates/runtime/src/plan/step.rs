@@ -31,6 +31,8 @@ pub enum Step {
     Unshare(NamespaceFlags),
     /// Make a time namespace with these clock offsets and enter it.
     NewTime(TimeOffsets),
+    /// Take the stdin, stdout and stderr that the caller gave.
+    Stdio,
     /// Become leader of a new session.
     NewSession,
     /// Join a session keyring of this name.
@@ -48,6 +50,8 @@ pub enum Step {
         /// Whether it must become a mount of its own.
         bind: bool,
     },
+    /// Attach the detached mount that is the root file system, here on the host's side, and hold it open.
+    AttachRoot(PathBuf),
     /// One of `mounts`.
     Mount(Box<MountPlan>),
     /// A device node.
@@ -217,6 +221,7 @@ impl fmt::Display for Step {
             Self::NewTime(offsets) => {
                 write!(f, "new time namespace, offsets {:?}", offsets.render().trim_end())
             }
+            Self::Stdio => f.write_str("take the given stdin, stdout and stderr"),
             Self::NewSession => f.write_str("new session"),
             Self::Keyring(name) => write!(f, "join session keyring {}", name.to_string_lossy()),
             Self::Loopback => f.write_str("loopback up"),
@@ -226,6 +231,7 @@ impl fmt::Display for Step {
                 write!(f, "bind {} onto itself and open it", path.display())
             }
             Self::OpenRoot { path, bind: false } => write!(f, "open {}", path.display()),
+            Self::AttachRoot(path) => write!(f, "attach the root file system at {}", path.display()),
             Self::Mount(plan) => plan.fmt(f),
             Self::Device(d) if d.bind => write!(f, "bind the host's {0} at {0}", d.path),
             Self::Device(d) => write!(f, "make device {} {}:{} mode {:o}", d.path, d.major, d.minor, d.mode),
