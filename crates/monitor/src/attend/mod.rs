@@ -1,0 +1,5 @@
+//! The event loop of a monitor.
+
+mod config;
+
+pub use config::Config;

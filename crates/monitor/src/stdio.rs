@@ -1,0 +1,251 @@
+//! What the payload reads and writes: three pipes, or a terminal.
+//!
+//! [`stdio`](pair) makes both sides. The payload's goes to whoever starts it and is closed here once it runs, so that
+//! the monitor sees end of file when the payload's last process has closed its own.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use runtime::failure::OrFail;
+use runtime::{Failure, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+};
+use rustix::pipe::PipeFlags;
+use rustix::termios::Winsize;
+use serde::{Deserialize, Serialize};
+
+/// Which of its two outputs the payload wrote to. A terminal's bytes are all [`Stream::Stdout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Descriptor 1.
+    Stdout,
+    /// Descriptor 2.
+    Stderr,
+}
+
+impl Stream {
+    /// Both, in the order of their numbers.
+    pub const BOTH: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// `stdout` or `stderr`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// 0 or 1, for arrays of two.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A terminal's size in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Lines.
+    pub rows: u16,
+    /// Columns.
+    pub cols: u16,
+}
+
+impl Size {
+    /// The size of a terminal, where `fd` is one.
+    pub fn of(fd: BorrowedFd<'_>) -> Option<Self> {
+        let size = rustix::termios::tcgetwinsize(fd).ok()?;
+        Some(Self { rows: size.ws_row, cols: size.ws_col })
+    }
+
+    /// Gives a terminal this size; its foreground processes get SIGWINCH.
+    pub fn apply(self, terminal: BorrowedFd<'_>) {
+        let size = Winsize { ws_row: self.rows, ws_col: self.cols, ws_xpixel: 0, ws_ypixel: 0 };
+        // A terminal that hung up has no size.
+        let _ = rustix::termios::tcsetwinsize(terminal, size);
+    }
+}
+
+/// The payload's side.
+#[derive(Debug)]
+pub enum PayloadStdio {
+    /// The three that it is to have as 0, 1 and 2.
+    Pipes {
+        /// The read end of a pipe, or /dev/null.
+        stdin: OwnedFd,
+        /// The write end of a pipe.
+        stdout: OwnedFd,
+        /// The write end of a pipe.
+        stderr: OwnedFd,
+    },
+    /// A terminal is to be made in the container, and its controlling end sent to this socket (SCM_RIGHTS).
+    Terminal {
+        /// What [`runtime::CreateOptions::console_socket`] takes.
+        console_socket: OwnedFd,
+        /// The size that it is to begin with.
+        size: Option<Size>,
+    },
+}
+
+impl PayloadStdio {
+    /// The console socket, for a terminal.
+    pub fn console_socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pipes { .. } => None,
+            Self::Terminal { console_socket, .. } => Some(console_socket.as_fd()),
+        }
+    }
+
+    /// Does `start` while the pipes are this process' own 0, 1 and 2, which what it starts inherits. For a terminal
+    /// there is nothing to inherit but /dev/null.
+    ///
+    /// # Errors
+    /// Those of dup3(2).
+    pub fn inherited_by<T>(&self, start: impl FnOnce() -> T) -> Result<T> {
+        let Self::Pipes { stdin, stdout, stderr } = self else { return Ok(start()) };
+        let own = OwnStdio::save()?;
+        let put = || {
+            rustix::stdio::dup2_stdin(stdin)?;
+            rustix::stdio::dup2_stdout(stdout)?;
+            rustix::stdio::dup2_stderr(stderr)
+        };
+        put().or_fail("put in place", "the payload's stdin, stdout and stderr")?;
+        let started = start();
+        drop(own);
+        Ok(started)
+    }
+}
+
+/// This process' own 0, 1 and 2, put back when dropped.
+struct OwnStdio([OwnedFd; 3]);
+
+impl OwnStdio {
+    fn save() -> Result<Self> {
+        let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
+        let saved = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()].map(copy);
+        let [stdin, stdout, stderr] = saved;
+        let all = || Ok::<_, Errno>([stdin?, stdout?, stderr?]);
+        all().map(Self).or_fail("save", "stdin, stdout and stderr")
+    }
+}
+
+impl Drop for OwnStdio {
+    fn drop(&mut self) {
+        let [stdin, stdout, stderr] = &self.0;
+        // These numbers are open, and so dup3 has no reason to fail; a payload's pipe kept open would hide its end.
+        let _ = rustix::stdio::dup2_stdin(stdin);
+        let _ = rustix::stdio::dup2_stdout(stdout);
+        let _ = rustix::stdio::dup2_stderr(stderr);
+    }
+}
+
+/// The monitor's side, from before the start on.
+#[derive(Debug)]
+pub(crate) enum OwnSide {
+    Pipes { stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd },
+    Terminal { socket: OwnedFd },
+}
+
+/// Both sides of a new payload's stdio. All descriptors of ours don't block.
+pub(crate) fn pair(tty: bool, open_stdin: bool, size: Option<Size>) -> Result<(OwnSide, PayloadStdio)> {
+    if tty {
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, console_socket) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+                .or_fail("make", "a socket pair")?;
+        return Ok((OwnSide::Terminal { socket }, PayloadStdio::Terminal { console_socket, size }));
+    }
+    let (stdin, our_stdin) = if open_stdin {
+        let (read, write) = pipe()?;
+        rustix::io::ioctl_fionbio(&write, true).or_fail("unblock", "a pipe")?;
+        (read, Some(write))
+    } else {
+        let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        (null.or_fail("open", "/dev/null")?, None)
+    };
+    let (our_stdout, stdout) = output()?;
+    let (our_stderr, stderr) = output()?;
+    let ours = OwnSide::Pipes { stdin: our_stdin, stdout: our_stdout, stderr: our_stderr };
+    Ok((ours, PayloadStdio::Pipes { stdin, stdout, stderr }))
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).or_fail("make", "a pipe")
+}
+
+fn output() -> Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe()?;
+    // O_NONBLOCK belongs to the open file: the payload's end has one of its own.
+    rustix::io::ioctl_fionbio(&read, true).or_fail("unblock", "a pipe")?;
+    Ok((read, write))
+}
+
+/// The terminal's controlling end, which whoever made it has sent already.
+pub(crate) fn receive_terminal(socket: &OwnedFd) -> Result<OwnedFd> {
+    let terminal = receive_fd(socket)?;
+    rustix::io::ioctl_fionbio(&terminal, true).or_fail("unblock", "the terminal")?;
+    Ok(terminal)
+}
+
+/// The descriptor that a message carries which waits in `socket`.
+///
+/// # Errors
+/// Where no message waits, or one without a descriptor.
+pub fn receive_fd(socket: &OwnedFd) -> Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 256];
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut control, flags)
+        .or_fail("receive", "the terminal")?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| Failure::because("receive", "the terminal", "no descriptor came"))
+}
+
+/// A process' 0, 1 and 2 are nobody's any more: what a detached monitor begins with.
+///
+/// # Errors
+/// Those of open(2) and dup3(2).
+pub fn leave_own() -> Result<()> {
+    let null = || -> io::Result<()> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        Ok(rustix::stdio::dup2_stderr(&null)?)
+    };
+    null().or_fail("open as stdin, stdout and stderr", "/dev/null")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_started_inherits_the_pipes_and_nothing_keeps_them_open() {
+        let (ours, theirs) = pair(false, true, None).unwrap();
+        let mut child = theirs
+            .inherited_by(|| Command::new("sh").args(["-c", "read x; echo $x; echo e >&2"]).spawn())
+            .unwrap()
+            .unwrap();
+        drop(theirs);
+        let OwnSide::Pipes { stdin, stdout, stderr } = ours else { panic!("pipes were asked for") };
+        rustix::io::write(stdin.as_ref().unwrap(), b"word\n").unwrap();
+        child.wait().unwrap();
+        for (end, expected) in [(stdout, "word\n"), (stderr, "e\n")] {
+            let mut text = String::new();
+            File::from(end).read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected);
+        }
+    }
+}
