@@ -3,4 +3,26 @@
 //! State is on disk, each object in a directory of its own; every command finds there what the last one left, and repairs
 //! what one that was killed left half done. Each running container has one small process beside it, its monitor.
 
+mod clock;
 pub mod config;
+mod container;
+mod engine;
+mod error;
+mod events;
+mod filters;
+mod id;
+mod list;
+mod paths;
+mod record;
+mod repair;
+mod state;
+
+pub use clock::human as human_duration;
+pub use container::{Container, MountPoint};
+pub use engine::Engine;
+pub use error::{Error, Kind, Result};
+pub use events::{Actor, Event, EventQuery, Events};
+pub use filters::Filters;
+pub use list::{ListQuery, Summary};
+pub use paths::Paths;
+pub use state::{Health, Port, Row, State, Status};
