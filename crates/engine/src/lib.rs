@@ -12,10 +12,13 @@ mod events;
 mod filters;
 mod id;
 mod list;
+pub mod merge;
 mod paths;
 mod record;
 mod repair;
+pub mod spec;
 mod state;
+pub mod users;
 
 pub use clock::human as human_duration;
 pub use container::{Container, MountPoint};

@@ -11,6 +11,7 @@ mod compile;
 mod condition;
 pub mod default_profile;
 mod disassemble;
+pub mod docker_profile;
 mod graph;
 mod install;
 mod interpret;

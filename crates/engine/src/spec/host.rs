@@ -1,0 +1,128 @@
+//! What a configuration depends on of the host.
+
+use std::fs;
+use std::path::Path;
+
+use capability::{CapSet, Sets};
+use seccomp::Architecture;
+
+use super::{MASKED_PATHS, SpecError};
+
+/// The host, as far as a container's configuration depends on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// Major and minor number of the kernel.
+    pub kernel: (u32, u32),
+    /// The architecture, where seccomp knows it.
+    pub architecture: Option<Architecture>,
+    /// What a privileged container gets: all capabilities that the kernel knows and that we may hand on.
+    pub capabilities: CapSet,
+    /// Whether control groups are v2 alone.
+    pub unified: bool,
+    /// Whether systemd makes the control groups.
+    pub systemd: bool,
+    /// The AppArmor profile of a container that asks for none; absent where the host has no AppArmor.
+    pub apparmor: Option<String>,
+    /// Whether SELinux is on.
+    pub selinux: bool,
+    /// What is masked in a container that says nothing of it.
+    pub masked_paths: Vec<String>,
+    /// Whether we are in a user namespace: devices can't be made, and groups not be dropped.
+    pub in_user_namespace: bool,
+}
+
+/// Profiles that a container without a wish gets, the first that is loaded.
+const PROFILES: [&str; 2] = ["berth-default", "docker-default"];
+
+impl Host {
+    /// Looks at this host.
+    ///
+    /// # Errors
+    /// Control groups or our own capabilities can't be read.
+    pub fn detect() -> Result<Host, SpecError> {
+        let cgroups = cgroup::Host::detect().map_err(SpecError::Cgroup)?;
+        let own = Sets::of_self().map_err(SpecError::Capabilities)?;
+        let unified = *cgroups.layout() == cgroup::Layout::Unified;
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        Ok(Host {
+            kernel: kernel(&rustix::system::uname().release().to_string_lossy()),
+            architecture: Architecture::native(),
+            capabilities: own.bounding,
+            unified,
+            systemd: unified && Path::new("/run/systemd/system").is_dir(),
+            apparmor: apparmor(),
+            selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+            masked_paths: masked_paths(),
+            in_user_namespace: !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]),
+        })
+    }
+}
+
+/// `6.18.44-fc` → (6, 18).
+fn kernel(release: &str) -> (u32, u32) {
+    let mut numbers =
+        release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The last number of a list as `0-7`, and one more.
+fn possible(list: &str) -> u32 {
+    let last = list.trim().rsplit(['-', ',']).next().and_then(|number| number.parse::<u32>().ok());
+    last.map_or(0, |last| last.saturating_add(1).min(8192))
+}
+
+/// The paths that every host has, and the counts of each CPU's throttling, which tell what neighbours do.
+fn masked_paths() -> Vec<String> {
+    let cpus = possible(&fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default());
+    let throttles = (0..cpus).map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
+    let present = throttles.filter(|path| Path::new(path).exists());
+    MASKED_PATHS.iter().map(ToString::to_string).chain(present).collect()
+}
+
+fn apparmor() -> Option<String> {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").ok()?;
+    if !enabled.starts_with('Y') {
+        return None;
+    }
+    let loaded = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+    let is_loaded = |name: &&str| loaded.lines().any(|line| line.split(" (").next() == Some(*name));
+    Some(PROFILES.into_iter().find(is_loaded).unwrap_or("unconfined").to_owned())
+}
+
+#[cfg(test)]
+impl Host {
+    /// A host for tests: v2, without systemd and LSMs.
+    pub(crate) fn plain() -> Host {
+        Host {
+            kernel: (6, 12),
+            architecture: Some(Architecture::X86_64),
+            capabilities: CapSet::all(),
+            unified: true,
+            systemd: false,
+            apparmor: None,
+            selinux: false,
+            masked_paths: MASKED_PATHS.map(str::to_owned).into(),
+            in_user_namespace: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_lists_are_read() {
+        assert_eq!(kernel("6.18.44-fc-v669"), (6, 18));
+        assert_eq!(kernel("5.15"), (5, 15));
+        assert_eq!(kernel(""), (0, 0));
+        assert_eq!((possible("0-7\n"), possible("0\n"), possible("0,2-3"), possible("")), (8, 1, 4, 0));
+    }
+
+    #[test]
+    fn this_host_is_read() {
+        let host = Host::detect().unwrap();
+        assert!(host.kernel >= (5, 12));
+        assert!(!host.capabilities.is_empty());
+    }
+}
