@@ -57,7 +57,7 @@ impl Images {
         getrandom(&mut random, GetRandomFlags::empty())
             .map_err(|error| Error::io("draw a name for", "a view", error.into()))?;
         let key = format!("view-{:016x}", u64::from_ne_bytes(random));
-        let snapshot = self.snapshots().view(&key, top.as_ref())?;
+        let snapshot = self.view_of(&key, image, top.as_ref())?;
         let mut view = View { images: self, key, mount: None };
         view.mount = Some(snapshot.mount(None)?);
         Ok(view)

@@ -95,8 +95,11 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// An image can't be removed.
-    #[error("{image} can't be removed: {reason}")]
+    /// An image is needed by a container, or has other names: Docker's words.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// An image can't be removed or replaced.
+    #[error("{image} can't be replaced: {reason}")]
     InUse {
         /// What was given.
         image: String,

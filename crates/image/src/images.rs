@@ -9,7 +9,7 @@ use oci::image::{Descriptor, Digest, Document, ImageConfig, Kind, Manifest};
 use snapshot::{Driver, Snapshots};
 use store::{Entry, Lease, Store};
 
-use crate::{Error, Platforms, Result};
+use crate::{Builtin, Error, Platforms, Result};
 
 /// How deep indexes may nest.
 const MAX_DEPTH: usize = 4;
@@ -78,8 +78,21 @@ impl Images {
         &self.snapshots
     }
 
-    /// Finds an image by the references that a name may mean, by id, or by the start of an id.
+    /// Finds an image by the references that a name may mean, by id, or by the start of an id; or else the
+    /// built-in one of that name.
     pub fn find(&self, text: &str, candidates: &[Reference]) -> Result<Image> {
+        match (self.find_stored(text, candidates), Builtin::named(text)) {
+            (Err(Error::NotFound(_)), Some(builtin)) => self.builtin(builtin),
+            (Ok(image), Some(builtin)) if image.names.contains(&builtin.reference().to_string()) => {
+                // It may be of another version of berth.
+                self.builtin(builtin)
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// Finds an image among those that are in the store.
+    pub(crate) fn find_stored(&self, text: &str, candidates: &[Reference]) -> Result<Image> {
         let references = self.store.references()?;
         for candidate in candidates {
             let named = match candidate.digest() {
@@ -92,6 +105,11 @@ impl Images {
             if let Some(entry) = named {
                 return self.image(&entry.descriptor);
             }
+        }
+        if let Some(builtin) = Builtin::named(text)
+            && let Some(entry) = references.get(&builtin.reference().to_string())
+        {
+            return self.image(&entry.descriptor);
         }
         self.find_by_id(text, references.entries())
     }

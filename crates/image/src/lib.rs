@@ -5,12 +5,14 @@
 //!  ├ pull           registry ─► store ─┬► unpacked layers, while they still arrive
 //!  ├ load, import   archive  ─► store ─┘
 //!  ├ push, save     store ─► registry, archive
+//!  ├ prepare        image ─► a container's file system
 //!  └ list, history, tree, diff, df, gc, fsck, mount
 //! ```
 //!
 //! Nothing here reads the environment: callers bring configuration, policy and what is to be told of progress.
 
 mod archive;
+mod builtin;
 mod diff;
 mod disk;
 mod error;
@@ -24,6 +26,7 @@ mod manifest;
 mod mount;
 mod names;
 mod platform;
+mod prepare;
 mod progress;
 mod pull;
 mod push;
@@ -33,6 +36,7 @@ mod signatures;
 mod tree;
 mod unpack;
 
+pub use builtin::Builtin;
 pub use diff::{Change, ChangeKind};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::{Error, Result};
@@ -48,7 +52,7 @@ pub use platform::Platforms;
 pub use progress::{LayerState, Progress, Silent};
 pub use pull::{Pull, Pulled};
 pub use push::{Push, Pushed};
-pub use remove::Removed;
+pub use remove::{ImageUser, Removed};
 pub use sign_check::SignCheck;
 pub use tree::{TreeImage, TreeLayer};
 

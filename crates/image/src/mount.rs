@@ -14,7 +14,7 @@ impl Images {
     pub fn mount(&self, image: &Image) -> Result<PathBuf> {
         let top = self.unpack(&image.manifest, &image.config)?;
         let key = mount_key(image);
-        let snapshot = match self.snapshots().view(&key, top.as_ref()) {
+        let snapshot = match self.view_of(&key, image, top.as_ref()) {
             Err(SnapshotError::Exists(_)) => self.snapshots().snapshot(&key)?,
             made => made?,
         };

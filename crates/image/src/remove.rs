@@ -7,7 +7,7 @@ use oci::image::Digest;
 use snapshot::Layer;
 use store::{Collected, GcOptions, StoreError};
 
-use crate::{Error, Image, Images, Result};
+use crate::{Builtin, Error, Image, Images, Result};
 
 /// What was removed.
 #[derive(Clone, Debug, Default)]
@@ -18,23 +18,53 @@ pub struct Removed {
     pub deleted: Vec<Digest>,
 }
 
+/// A container that was made of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageUser {
+    /// The container's id.
+    pub container: String,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+impl ImageUser {
+    fn short(&self) -> &str {
+        self.container.get(..12).unwrap_or(&self.container)
+    }
+}
+
 impl Images {
-    /// Removes what `text` means: a name, or by id the image with its names. An image with several names is
-    /// removed by id only with `force`.
-    pub fn remove(&self, text: &str, candidates: &[Reference], force: bool) -> Result<Removed> {
-        let image = self.find(text, candidates)?;
-        let by_name = candidates.iter().map(Reference::to_string).find(|name| image.names.contains(name));
-        if by_name.is_none() && image.names.len() > 1 && !force {
-            let reason =
-                format!("it has several names: {}; remove those, or force it", image.names.join(", "));
-            return Err(Error::InUse { image: text.to_owned(), reason });
+    /// Removes what `text` means: a name, or by id the image with its names. `users` tells which containers there are of
+    /// the image with that id. As with Docker, the last name of a used image goes only with `force` and leaves the image
+    /// without a name; an image goes by id if nobody uses it, and with `force` if nobody runs it.
+    pub fn remove(
+        &self,
+        text: &str,
+        candidates: &[Reference],
+        force: bool,
+        users: &dyn Fn(&Digest) -> Vec<ImageUser>,
+    ) -> Result<Removed> {
+        let image = self.find_stored(text, candidates)?;
+        let builtin = Builtin::named(text).map(Builtin::reference);
+        let names = candidates.iter().chain(&builtin).map(Reference::to_string);
+        let by_name = names.into_iter().find(|name| image.names.contains(name));
+        let users = users(image.id());
+        match &by_name {
+            Some(name) if image.names.len() == 1 && !force => may_lose_name(name, &image, &users)?,
+            Some(_) => {}
+            None => may_be_deleted(&image, &users, force)?,
         }
-        let digest = image.target.digest;
+        let target = image.target.clone();
+        let digest = target.digest;
         let (untagged, is_gone) = self.store().update_references(|references| {
             let untagged: Vec<String> = match &by_name {
                 Some(name) => references.remove(name).iter().filter_map(owned_name).collect(),
                 None => references.remove_digest(&digest).iter().filter_map(owned_name).collect(),
             };
+            // Its containers can still be committed and inspected.
+            if !users.is_empty() {
+                references.add_dangling(&target);
+            }
             (untagged, !references.has_digest(&digest))
         })?;
         Ok(Removed { untagged, deleted: if is_gone { vec![digest] } else { Vec::new() } })
@@ -106,6 +136,40 @@ impl Images {
         let digest = image.target.digest;
         self.store().update_references(|references| references.pin(&digest, pinned))?;
         Ok(())
+    }
+}
+
+fn may_lose_name(name: &str, image: &Image, users: &[ImageUser]) -> Result<()> {
+    let Some(user) = users.first() else { return Ok(()) };
+    let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar());
+    let (container, id) = (user.short(), image.id().short());
+    Err(Error::Conflict(format!(
+        "unable to remove repository reference \"{name}\" (must force) - container {container} is using its \
+         referenced image {id}"
+    )))
+}
+
+fn may_be_deleted(image: &Image, users: &[ImageUser], force: bool) -> Result<()> {
+    let id = image.id().short();
+    let refuse =
+        |how: &str, why: &str| Err(Error::Conflict(format!("unable to delete {id} ({how}) - {why}")));
+    if let Some(user) = users.iter().find(|user| user.running) {
+        return refuse(
+            "cannot be forced",
+            &format!("image is being used by running container {}", user.short()),
+        );
+    }
+    if force {
+        return Ok(());
+    }
+    if image.names.len() > 1 {
+        return refuse("must be forced", "image is referenced in multiple repositories");
+    }
+    match users.first() {
+        Some(user) => {
+            refuse("must be forced", &format!("image is being used by stopped container {}", user.short()))
+        }
+        None => Ok(()),
     }
 }
 

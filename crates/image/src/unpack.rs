@@ -3,7 +3,7 @@
 use std::io;
 
 use oci::image::{Digest, ImageConfig, Kind, Manifest};
-use snapshot::LayerSource;
+use snapshot::{LayerSource, UnpackOptions};
 use store::StoreError;
 
 use crate::{Error, Images, Result};
@@ -12,6 +12,16 @@ impl Images {
     /// Unpacks the layers of an image that are not unpacked yet. Returns the chain id of the topmost, or `None`
     /// for an image without layers.
     pub fn unpack(&self, manifest: &Manifest, config: &ImageConfig) -> Result<Option<Digest>> {
+        let options = self.snapshots().unpack_options();
+        self.unpack_by(manifest, config, &options)
+    }
+
+    pub(crate) fn unpack_by(
+        &self,
+        manifest: &Manifest,
+        config: &ImageConfig,
+        options: &UnpackOptions,
+    ) -> Result<Option<Digest>> {
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
         let refused =
             |reason: String| Error::NotAnImage { image: manifest.config.digest.to_string(), reason };
@@ -32,7 +42,6 @@ impl Images {
             };
             LayerSource { diff_id: *diff_id, open: Box::new(open) }
         });
-        let options = self.snapshots().unpack_options();
-        Ok(self.snapshots().unpack(sources.collect(), &options, &mut |_| {})?)
+        Ok(self.snapshots().unpack(sources.collect(), options, &mut |_| {})?)
     }
 }

@@ -42,6 +42,9 @@ impl Snapshots {
     /// uncompressed, goes to `out` too, on its way to a blob.
     pub fn commit(&self, key: &str, out: impl Write + Send) -> Result<Layer> {
         let snapshot = self.snapshot(key)?;
+        if snapshot.is_over_host() {
+            return Err(SnapshotError::OverHost(key.into()));
+        }
         let stage = self.stage()?;
         let root = stage.make_directory("fs", 0o755)?;
         let fail = |error| SnapshotError::io("commit", snapshot.path(), error);

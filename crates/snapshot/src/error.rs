@@ -59,6 +59,12 @@ pub enum SnapshotError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The host's root can only be shown through overlay, as copying a whole host is nobody's wish.
+    #[error("the image of the host's own root needs overlay, which this host lacks")]
+    HostNeedsOverlay,
+    /// What stands on the host's root can't become a layer.
+    #[error("snapshot {0:?} stands on the host's own root, which is no image's layer: it can't be committed")]
+    OverHost(String),
     /// The operation needs a snapshot that can be written to.
     #[error("snapshot {0:?} is a view, which has no changes")]
     View(String),

@@ -64,6 +64,15 @@ impl Snapshots {
         Ok(std::iter::once(top).chain(&layer.ancestors).map(|chain_id| self.layer_files(chain_id)).collect())
     }
 
+    /// Takes away a layer that is damaged, so that it can be unpacked again. What stands on it waits for that.
+    pub fn discard_layer(&self, chain_id: &Digest) -> Result<()> {
+        {
+            let _lock = self.lock_exclusive()?;
+            self.discard(&self.layer_path(chain_id))?;
+        }
+        self.empty_trash()
+    }
+
     /// All layers, in no order.
     pub fn layers(&self) -> Result<Vec<Layer>> {
         let names = list(&self.root.join("layers"))?;

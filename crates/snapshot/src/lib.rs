@@ -20,6 +20,7 @@ mod changes;
 mod commit;
 mod copy;
 mod error;
+mod host;
 mod layers;
 mod lock;
 mod mount;

@@ -17,7 +17,7 @@ use sys::mount::{MountAttr, MountChange, mount_setattr};
 
 use crate::layer::XattrNamespace;
 use crate::snapshots::{Kind, Snapshot};
-use crate::{Driver, Result, SnapshotError};
+use crate::{Driver, Result, SnapshotError, host};
 
 /// Where the parts of a snapshot's file system are: Docker's `GraphDriver.Data`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub struct Layout {
 /// Mounts a snapshot, detached.
 pub fn mount(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
     match snapshot.driver() {
+        // A single read-only directory needs no overlay, nor gets one.
+        _ if snapshot.is_over_host() && snapshot.kind() == Kind::View => {
+            clone(Path::new(host::ROOT), user_namespace, true)
+        }
         Driver::Copy => clone(&snapshot.path().join("fs"), user_namespace, snapshot.kind() == Kind::View),
         Driver::Overlay => overlay(snapshot, user_namespace),
     }
@@ -46,9 +50,10 @@ fn overlay(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> R
     // One id-mapped mount holds all parts: upper and work must be on the same one.
     let base = user_namespace.map(|namespace| clone(root, Some(namespace), false)).transpose()?;
     let part = |path: &Path| {
-        let opened = match &base {
-            Some(base) => openat(base, path.strip_prefix(root).unwrap_or(path), PATH, Mode::empty()),
-            None => openat(CWD, path, PATH, Mode::empty()),
+        let opened = match (&base, path.strip_prefix(root)) {
+            (Some(base), Ok(below)) => openat(base, below, PATH, Mode::empty()),
+            (Some(_), Err(_)) => return clone(path, user_namespace, true),
+            (None, _) => openat(CWD, path, PATH, Mode::empty()),
         };
         opened.map_err(|error| SnapshotError::io("open", path, error))
     };

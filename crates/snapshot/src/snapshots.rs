@@ -1,7 +1,7 @@
 //! Snapshots: file systems over layers.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci::image::Digest;
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
@@ -11,7 +11,7 @@ use crate::layer::XattrNamespace;
 use crate::layers::{list, read};
 use crate::mount::Layout;
 use crate::stage::Stage;
-use crate::{Driver, Result, SnapshotError, Snapshots, attributes, copy, mount, tree};
+use crate::{Driver, Result, SnapshotError, Snapshots, attributes, copy, host, mount, tree};
 
 /// What a snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ struct Record {
     driver: Driver,
     kind: Kind,
     parent: Option<Digest>,
+    /// Whether it stands on the host's own root instead of layers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    host: bool,
 }
 
 /// The file system of one container, or a view of an image.
@@ -42,12 +45,35 @@ pub struct Snapshot<'a> {
 impl Snapshots {
     /// Makes a file system to write to over the layer `parent` and those below it, or over nothing.
     pub fn prepare(&self, key: &str, parent: Option<&Digest>) -> Result<Snapshot<'_>> {
-        self.make(key, parent, Kind::Writable)
+        self.make(key, self.record(Kind::Writable, parent))
     }
 
     /// Makes a read-only view of the layer `parent` and those below it.
     pub fn view(&self, key: &str, parent: Option<&Digest>) -> Result<Snapshot<'_>> {
-        self.make(key, parent, Kind::View)
+        self.make(key, self.record(Kind::View, parent))
+    }
+
+    /// Makes a file system to write to over the host's own root file system (and no other that is mounted on it).
+    /// The host's files stay as they are. `hidden` directories are empty in it, and so is this directory.
+    pub fn prepare_host(&self, key: &str, hidden: &[&Path]) -> Result<Snapshot<'_>> {
+        if self.driver != Driver::Overlay {
+            return Err(SnapshotError::HostNeedsOverlay);
+        }
+        let record = Record { host: true, ..self.record(Kind::Writable, None) };
+        let stage = self.stage_parts(&record)?;
+        let own = std::fs::canonicalize(self.root())
+            .map_err(|error| SnapshotError::io("resolve", self.root(), error))?;
+        host::hide(&stage, hidden.iter().copied().chain([own.as_path()]), self.xattrs())?;
+        self.name_snapshot(key, record, stage)
+    }
+
+    /// Makes a read-only view of the host's root file system.
+    pub fn view_host(&self, key: &str) -> Result<Snapshot<'_>> {
+        self.make(key, Record { host: true, ..self.record(Kind::View, None) })
+    }
+
+    fn record(&self, kind: Kind, parent: Option<&Digest>) -> Record {
+        Record { driver: self.driver, kind, parent: parent.copied(), host: false }
     }
 
     /// The snapshot `key`.
@@ -101,17 +127,25 @@ impl Snapshots {
         }
     }
 
-    fn make(&self, key: &str, parent: Option<&Digest>, kind: Kind) -> Result<Snapshot<'_>> {
+    fn make(&self, key: &str, record: Record) -> Result<Snapshot<'_>> {
         check_key(key)?;
-        let record = Record { driver: self.driver, kind, parent: parent.copied() };
-        let lower = self.lower_directories(parent)?;
+        let stage = self.stage_parts(&record)?;
+        self.name_snapshot(key, record, stage)
+    }
+
+    /// The directories of a snapshot, still without a name.
+    fn stage_parts(&self, record: &Record) -> Result<Stage> {
+        let lower = match record.host {
+            true => vec![PathBuf::from(host::ROOT)],
+            false => self.lower_directories(record.parent.as_ref())?,
+        };
         let stage = self.stage()?;
         for name in ["work", "merged"] {
             stage.make_directory(name, 0o755)?;
         }
         let files = stage.make_directory("fs", 0o755)?;
         let init = stage.make_directory("init", 0o755)?;
-        if self.driver == Driver::Copy {
+        if record.driver == Driver::Copy {
             copy::materialize(&lower, files.as_fd(), &stage.path().join("fs"))?;
         }
         if let Some(top) = lower.first() {
@@ -121,12 +155,12 @@ impl Snapshots {
                 copied.map_err(|error| SnapshotError::io("set attributes in", stage.path(), error))?;
             }
         }
-        stage.write("snapshot.json", &record)?;
-        self.name_snapshot(key, &record, stage)?;
-        Ok(Snapshot { snapshots: self, key: key.into(), record })
+        stage.write("snapshot.json", record)?;
+        Ok(stage)
     }
 
-    fn name_snapshot(&self, key: &str, record: &Record, stage: Stage) -> Result<()> {
+    fn name_snapshot(&self, key: &str, record: Record, stage: Stage) -> Result<Snapshot<'_>> {
+        check_key(key)?;
         let _lock = self.lock_shared()?;
         // It may have been collected since its directories were listed.
         if let Some(parent) = &record.parent
@@ -135,7 +169,7 @@ impl Snapshots {
             return Err(SnapshotError::NoLayer(*parent));
         }
         match stage.name(&self.snapshot_path(key))? {
-            true => Ok(()),
+            true => Ok(Snapshot { snapshots: self, key: key.into(), record }),
             false => Err(SnapshotError::Exists(key.into())),
         }
     }
@@ -162,25 +196,37 @@ impl Snapshot<'_> {
         self.record.parent.as_ref()
     }
 
+    /// Whether it stands on the host's own root: then there is no image to commit it to.
+    pub fn is_over_host(&self) -> bool {
+        self.record.host
+    }
+
     /// Its directory.
     pub fn path(&self) -> PathBuf {
         self.snapshots.snapshot_path(&self.key)
     }
 
     /// Where the engine puts its own files (`/etc/hosts` and the like) before the first mount: over the
-    /// image, under what the container writes. With the copy driver they go among the container's own.
+    /// image, under what the container writes. With the copy driver, and over the host's root, they go among the
+    /// container's own.
     pub fn init(&self) -> PathBuf {
         self.path().join(match self.record.driver {
-            Driver::Overlay => "init",
-            Driver::Copy => "fs",
+            Driver::Overlay if !self.record.host => "init",
+            _ => "fs",
         })
     }
 
     /// Where its parts are.
     pub fn layout(&self) -> Result<Layout> {
         let path = self.path();
-        let mut lower = vec![path.join("init")];
-        lower.extend(self.snapshots.lower_directories(self.parent())?);
+        let lower = match self.record.host {
+            // Overlay refuses a lower directory below another one, so the engine's files can't be one here.
+            true => vec![PathBuf::from(host::ROOT)],
+            false => {
+                let layers = self.snapshots.lower_directories(self.parent())?;
+                std::iter::once(path.join("init")).chain(layers).collect()
+            }
+        };
         let own = |name| (self.record.kind == Kind::Writable).then(|| path.join(name));
         Ok(Layout { lower, upper: own("fs"), work: own("work"), merged: path.join("merged") })
     }
@@ -193,7 +239,7 @@ impl Snapshot<'_> {
 }
 
 /// Whether something is mounted at `path`.
-fn is_mounted(path: &std::path::Path) -> Result<bool> {
+fn is_mounted(path: &Path) -> Result<bool> {
     match statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
         Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
         Err(rustix::io::Errno::NOENT) => Ok(false),

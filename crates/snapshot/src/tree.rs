@@ -39,27 +39,35 @@ pub fn list(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<(Vec<u8>, FileT
     Ok(names)
 }
 
-/// Removes `name` in `parent` with all below it. What is gone already is fine; a mount point is not.
+/// Removes `name` in `parent` with all below it. What is gone already is fine, as others may remove the same; a mount
+/// point is not.
 pub fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR) => {}
         Err(error) => return Err(error.into()),
     }
-    let directory = open_to_empty(parent, name)?;
+    let Some(directory) = open_to_empty(parent, name)? else { return Ok(()) };
     empty(directory.as_fd())?;
     Ok(unlinkat(parent, name, AtFlags::REMOVEDIR).or_else(gone)?)
 }
 
-/// Opens a directory that may forbid it to its owner, which matters to who is not root.
-fn open_to_empty(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
-    match open_directory(parent, name) {
-        Err(Errno::ACCESS) => chmodat(parent, name, Mode::RWXU, AtFlags::empty())?,
-        Ok(directory) if rustix::process::geteuid().is_root() => return Ok(directory),
-        Ok(directory) => fchmod(&directory, Mode::RWXU)?,
-        Err(error) => return Err(error.into()),
+/// Opens a directory that may forbid it to its owner, which matters to who is not root; none if it is gone.
+fn open_to_empty(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+    let open = || match open_directory(parent, name) {
+        Err(Errno::ACCESS) => {
+            chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            open_directory(parent, name)
+        }
+        Ok(directory) if rustix::process::geteuid().is_root() => Ok(directory),
+        Ok(directory) => fchmod(&directory, Mode::RWXU).map(|()| directory),
+        Err(error) => Err(error),
+    };
+    match open() {
+        Ok(directory) => Ok(Some(directory)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Ok(open_directory(parent, name)?)
 }
 
 /// Removes all in `root`. Directories two levels down are moved up into `root` before they are emptied, so
@@ -76,7 +84,7 @@ fn empty(root: BorrowedFd<'_>) -> io::Result<()> {
                 unlink(root, &name)?;
                 continue;
             }
-            let directory = open_to_empty(root, &name)?;
+            let Some(directory) = open_to_empty(root, &name)? else { continue };
             for (below, kind) in list(directory.as_fd())? {
                 match kind {
                     FileType::Directory => lift(directory.as_fd(), &below, root, &mut lifted)?,

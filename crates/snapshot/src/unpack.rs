@@ -42,6 +42,9 @@ pub struct UnpackOptions {
     pub max_bytes: Option<u64>,
     /// How each is applied.
     pub apply: ApplyOptions,
+    /// Whether a layer is on the disk before it gets its name. Without, it may be damaged after a power cut: only for
+    /// layers that their owner can make again, and checks whenever they are used.
+    pub durable: bool,
 }
 
 /// A layer to be unpacked, with its place in the chain.
@@ -63,7 +66,8 @@ impl Snapshots {
     /// The options for this process.
     pub fn unpack_options(&self) -> UnpackOptions {
         let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
-        UnpackOptions { workers, max_bytes: None, apply: ApplyOptions::for_this_process(self.xattrs()) }
+        let apply = ApplyOptions::for_this_process(self.xattrs());
+        UnpackOptions { workers, max_bytes: None, apply, durable: true }
     }
 
     /// Unpacks the layers of an image, lowest first, except those that are there, and returns the chain id of
@@ -88,7 +92,9 @@ impl Snapshots {
                 }),
             }
         }
-        self.run(tasks, options, committed)?;
+        if !tasks.is_empty() {
+            self.run(tasks, options, committed)?;
+        }
         Ok(chain.last().copied())
     }
 
@@ -116,7 +122,7 @@ impl Snapshots {
             for _ in 0..workers {
                 scope.spawn(|| self.work(&queue, &stop, options, limit));
             }
-            let result = self.commit_in_order(&outcomes, committed);
+            let result = self.commit_in_order(&outcomes, options.durable, committed);
             stop.store(result.is_err(), Ordering::Relaxed);
             // Workers notice that nobody waits for what they make.
             drop(outcomes);
@@ -170,6 +176,7 @@ impl Snapshots {
     fn commit_in_order(
         &self,
         outcomes: &[Receiver<Result<Ready>>],
+        durable: bool,
         committed: &mut dyn FnMut(&Digest),
     ) -> Result<()> {
         let mut at = 0;
@@ -188,7 +195,7 @@ impl Snapshots {
                     }
                 }
             }
-            self.commit_batch(batch, committed)?;
+            self.commit_batch(batch, durable, committed)?;
             failed?;
         }
         Ok(())
@@ -208,15 +215,22 @@ impl Snapshots {
         }
     }
 
-    fn commit_batch(&self, batch: Vec<Ready>, committed: &mut dyn FnMut(&Digest)) -> Result<()> {
+    fn commit_batch(
+        &self,
+        batch: Vec<Ready>,
+        durable: bool,
+        committed: &mut dyn FnMut(&Digest),
+    ) -> Result<()> {
         let mut below = self.files_below(&batch[0].record);
         for ready in &batch {
             attributes::inherit(&ready.stage, &ready.implied, &below)?;
             below.push(ready.stage.path().join("fs"));
         }
-        self.sync()?;
+        if durable {
+            self.sync()?;
+        }
         for Ready { chain_id, record, stage, .. } in batch {
-            self.name_layer(&chain_id, &record, stage)?;
+            self.name_layer(&chain_id, &record, stage, durable)?;
             committed(&record.diff_id);
         }
         Ok(())
@@ -232,7 +246,7 @@ impl Snapshots {
     ) -> Result<()> {
         attributes::inherit(&stage, implied, &self.files_below(record))?;
         self.sync()?;
-        self.name_layer(chain_id, record, stage)
+        self.name_layer(chain_id, record, stage, true)
     }
 
     /// The directories of the layers below one, lowest first.
@@ -247,7 +261,7 @@ impl Snapshots {
 
     /// Gives a synced layer its name, if its parent is still there. If another process was faster, ours is as
     /// good as its and goes.
-    fn name_layer(&self, chain_id: &Digest, record: &Record, stage: Stage) -> Result<()> {
+    fn name_layer(&self, chain_id: &Digest, record: &Record, stage: Stage, durable: bool) -> Result<()> {
         let _lock = self.lock_shared()?;
         if let Some(parent) = record.ancestors.first()
             && !self.has_layer(parent)?
@@ -255,7 +269,7 @@ impl Snapshots {
             return Err(SnapshotError::NoLayer(*parent));
         }
         stage.name(&self.layer_path(chain_id))?;
-        sync_directory(&self.root.join("layers"))
+        if durable { sync_directory(&self.root.join("layers")) } else { Ok(()) }
     }
 
     /// What unprivileged users may still write to the file system, in bytes.

@@ -70,6 +70,12 @@ impl Store {
         ImageConfig::parse(&content).map_err(|source| StoreError::Document { digest: *digest, source })
     }
 
+    /// Takes away a blob whose content is not what its name says, so that it can be written again.
+    pub fn remove_damaged(&self, digest: &Digest) -> Result<()> {
+        let _lock = self.lock_exclusive()?;
+        durable::remove(&self.blob_path(digest))
+    }
+
     /// Drops a blob on purpose: a layer that is unpacked. It is not missing from then on.
     pub fn discard_blob(&self, digest: &Digest) -> Result<()> {
         let _lock = self.lock_exclusive()?;

@@ -175,7 +175,17 @@ impl Ingest {
 
     /// Proves size and digest, syncs, and gives the blob its name. Content that is not what it should be is
     /// removed, so that no retry resumes it.
-    pub fn commit(mut self) -> Result<Blob> {
+    pub fn commit(self) -> Result<Blob> {
+        self.finish(true)
+    }
+
+    /// The same without waiting for the disk. After a power cut the blob may be damaged: only for content that its
+    /// owner can make again, and checks whenever it is used.
+    pub fn commit_volatile(self) -> Result<Blob> {
+        self.finish(false)
+    }
+
+    fn finish(mut self, is_synced: bool) -> Result<Blob> {
         let actual = std::mem::replace(&mut self.hasher, Hasher::new(Algorithm::Sha256)).finish();
         if let Name::Known { digest, size } = self.name {
             if self.written != size {
@@ -192,12 +202,20 @@ impl Ingest {
             }
         }
         self.progress.update(|state| state.end = End::Proved);
-        self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))?;
+        if is_synced {
+            self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))?;
+        }
         if let Name::Unknown { media_type } = &self.name {
             self.lease.hold(&actual, media_type)?;
         }
         let store = self.lease.store();
-        durable::rename(&self.path, &store.blob_path(&actual))?;
+        let to = store.blob_path(&actual);
+        match is_synced {
+            true => durable::rename(&self.path, &to)?,
+            false => {
+                std::fs::rename(&self.path, &to).map_err(|error| StoreError::io("rename to", &to, error))?;
+            }
+        }
         store.blob(&actual)?.ok_or(StoreError::Missing(actual))
     }
 

@@ -3,6 +3,7 @@
 //! What rustix has is used from rustix; here is what it lacks.
 #![allow(unsafe_code)]
 
+pub mod bare;
 pub mod bpf;
 pub mod fsid;
 pub mod mount;

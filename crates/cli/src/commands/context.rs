@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use image::{Image, Images};
+use image::{Image, ImageUser, Images};
 use oci::Reference;
+use oci::image::Digest;
 use oci::reference::ReferenceError;
 use registry::Config;
 use registry::policy::Policy;
@@ -43,6 +44,11 @@ impl Context {
     /// The image that a name or id on the command line means.
     pub fn find(&self, images: &Images, name: &str) -> image::Result<Image> {
         images.find(name, &self.local_candidates(name)?)
+    }
+
+    /// The containers that were made of the image with this id.
+    pub fn containers_of(&self, _image: &Digest) -> Vec<ImageUser> {
+        Vec::new()
     }
 
     /// The same references for an image that is here; an id means none.

@@ -116,7 +116,7 @@ impl Push {
         let pushed = push.run(&image, name)?;
         print(&format!("{}\n", pushed.target.digest))?;
         if self.purge {
-            images.remove(&self.list, &candidates, false)?;
+            images.remove(&self.list, &candidates, false, &|_| Vec::new())?;
         }
         Ok(ExitCode::SUCCESS)
     }

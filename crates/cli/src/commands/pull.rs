@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use image::Platforms;
+use image::{Builtin, Platforms};
 use oci::Reference;
 use oci::image::Platform;
 use registry::Patience;
@@ -34,6 +34,9 @@ pub struct Pull {
 
 impl Pull {
     pub fn run(self, context: &Context) -> Outcome {
+        if let Some(builtin) = Builtin::named(&self.name) {
+            return self.take_builtin(context, builtin);
+        }
         let config = context.config()?;
         let candidates = context.candidates(&config, &self.name)?;
         if !self.quiet {
@@ -62,6 +65,22 @@ impl Pull {
         let status = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
         let digest = pulled.target.digest;
         print(&format!("Digest: {digest}\nStatus: {status} for {familiar}\n{name}\n"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Pull {
+    /// A built-in image comes from no registry.
+    fn take_builtin(&self, context: &Context, builtin: Builtin) -> Outcome {
+        let (image, name) = (context.images()?.builtin(builtin)?, builtin.reference());
+        match self.quiet {
+            true => print(&format!("{name}\n"))?,
+            false => print(&format!(
+                "Digest: {}\nStatus: {} is built in\n{name}\n",
+                image.target.digest,
+                name.familiar()
+            ))?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -28,9 +28,9 @@ impl Rmi {
         let images = context.images()?;
         let mut status = ExitCode::SUCCESS;
         for name in &self.images {
-            let removed = context
-                .local_candidates(name)
-                .and_then(|candidates| images.remove(name, &candidates, self.force));
+            let removed = context.local_candidates(name).and_then(|candidates| {
+                images.remove(name, &candidates, self.force, &|image| context.containers_of(image))
+            });
             match removed {
                 Ok(removed) => {
                     let untagged =

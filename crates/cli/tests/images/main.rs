@@ -1,5 +1,6 @@
 //! The commands for images, as people and scripts use them.
 
+mod builtin;
 mod chaos;
 mod commands;
 mod killed;
