@@ -19,12 +19,14 @@ fn main() -> ExitCode {
     if name.is_some_and(|name| name == "berth-oci" || name == "runc" || name == "crun") {
         return oci::main(args);
     }
+    if args.get(1).is_some_and(|command| command == "oci") {
+        args.splice(..2, ["berth oci".into()]);
+        return oci::main(args);
+    }
+    if let Some(status) = commands::run(&args) {
+        return status;
+    }
     match args.get(1) {
-        Some(command) if command == "oci" => {
-            args.splice(..2, ["berth oci".into()]);
-            oci::main(args)
-        }
-        _ if commands::knows(&args) => commands::run(args),
         Some(tool) if toolbox::knows(tool) => toolbox::run(args),
         _ => whole(args),
     }
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
 /// What is asked of the binary as a whole: help, the version, or a command that there is not.
 fn whole(args: Vec<OsString>) -> ExitCode {
     let tools = toolbox::command();
-    // Images first, as they are in the order of their declaration; then the tools, by name.
+    // As they stand in their tables; then the tools, by name.
     let tools = tools.get_subcommands().cloned().map(|tool| tool.display_order(100));
     let whole = commands::command().subcommands(tools).subcommand(oci::command().display_order(101));
     match whole.try_get_matches_from(&args) {

@@ -77,9 +77,12 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// The tools' names: known without making all their flags.
+const NAMES: &[&str] = &["ns", "caps", "userns", "cgroup", "netns", "seccomp", "explain", "mounts"];
+
 /// Whether there is a tool of this name.
 pub fn knows(name: &OsStr) -> bool {
-    Arguments::command().get_subcommands().any(|tool| name == tool.get_name())
+    NAMES.iter().any(|tool| name == *tool)
 }
 
 /// Runs a tool; `arguments` are those of the program, with its name first.
@@ -121,5 +124,16 @@ fn end_like(ending: Ending) -> ExitCode {
             }
             ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_is_known_by_its_name() {
+        let tools = command();
+        assert!(tools.get_subcommands().map(clap::Command::get_name).eq(NAMES.iter().copied()));
     }
 }

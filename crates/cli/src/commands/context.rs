@@ -21,6 +21,11 @@ impl Context {
         Context { root: root.unwrap_or_else(default_root) }
     }
 
+    /// Works elsewhere.
+    pub fn set_root(&mut self, root: PathBuf) {
+        self.root = root;
+    }
+
     /// The images of this host.
     pub fn images(&self) -> image::Result<Images> {
         Images::open(&self.root)

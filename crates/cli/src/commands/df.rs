@@ -7,9 +7,9 @@ use image::DiskUsage;
 
 use super::Outcome;
 use super::context::Context;
+use super::image::rm::familiar;
 use super::output::format::{Column, List, Row, table};
 use super::output::{print, units};
-use super::rmi::familiar;
 
 #[derive(Args)]
 pub struct Df {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use image::{ManifestOptions, Platforms, RemoteManifest};
 use oci::Reference;
 use oci::image::Document;
@@ -10,18 +10,15 @@ use registry::Patience;
 
 use super::Outcome;
 use super::context::Context;
+use super::entry::{Entry, command};
 use super::output::progress::{Direction, of_layers};
 use super::output::{format, print};
 
-#[derive(Subcommand)]
-pub enum Manifest {
-    /// Show a manifest or a list of manifests as a registry has it
-    Inspect(Inspect),
-    /// Make a list of images, one for each platform
-    Create(Create),
-    /// Upload a list with its images
-    Push(Push),
-}
+pub const COMMANDS: &[Entry] = &[
+    command!("inspect", "Show a manifest or a list of manifests as a registry has it", Inspect),
+    command!("create", "Make a list of images, one for each platform", Create),
+    command!("push", "Upload a list with its images", Push),
+];
 
 #[derive(Args)]
 pub struct Inspect {
@@ -51,16 +48,6 @@ pub struct Push {
     purge: bool,
     /// The name of the list
     list: String,
-}
-
-impl Manifest {
-    pub fn run(self, context: &Context) -> Outcome {
-        match self {
-            Manifest::Inspect(command) => command.run(context),
-            Manifest::Create(command) => command.run(context),
-            Manifest::Push(command) => command.run(context),
-        }
-    }
 }
 
 impl Inspect {

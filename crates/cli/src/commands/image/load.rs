@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::print;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::print;
 
 #[derive(Args)]
 pub struct Load {

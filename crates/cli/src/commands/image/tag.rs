@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use oci::Reference;
 
-use super::Outcome;
-use super::context::Context;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
 
 #[derive(Args)]
 pub struct Tag {

@@ -6,10 +6,10 @@ use clap::Args;
 use image::{Filter, Listed};
 use serde_json::Value;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::format::{Column, List, Row};
-use super::output::{print, units};
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::format::{Column, List, Row};
+use crate::commands::output::{print, units};
 
 #[derive(Args)]
 pub struct Images {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use store::GcOptions;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::{print, prompt, units};
-use super::rmi::familiar;
+use super::rm::familiar;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::{print, prompt, units};
 
 #[derive(Args)]
 pub struct Prune {

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::print;
-use super::rmi::familiar;
+use super::rm::familiar;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::print;
 
 #[derive(Args)]
 pub struct Mount {

@@ -7,9 +7,9 @@ use clap::Args;
 use registry::Patience;
 use registry::signature::PublicKey;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::print;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::print;
 
 #[derive(Args)]
 pub struct SignCheck {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args};
 use image::{Image, Images};
 
-use super::Outcome;
-use super::context::Context;
-use super::output::format::{Column, List, Row};
-use super::output::{print, units};
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::format::{Column, List, Row};
+use crate::commands::output::{print, units};
 
 #[derive(Args)]
 pub struct History {

@@ -6,10 +6,10 @@ use clap::Args;
 use image::{Image, Images};
 use serde_json::{Value, json};
 
-use super::context::Context;
-use super::output::{format, print};
-use super::rmi::familiar;
-use super::{Outcome, told};
+use super::rm::familiar;
+use crate::commands::context::Context;
+use crate::commands::output::{format, print};
+use crate::commands::{Outcome, told};
 
 #[derive(Args)]
 pub struct Inspect {

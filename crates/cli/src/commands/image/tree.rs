@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use image::TreeLayer;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::{print, units};
-use super::rmi::familiar;
+use super::rm::familiar;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::{print, units};
 
 #[derive(Args)]
 pub struct Tree {

@@ -6,9 +6,9 @@ use clap::Args;
 use oci::Reference;
 use store::GcOptions;
 
-use super::context::Context;
-use super::output::print;
-use super::{Outcome, told};
+use crate::commands::context::Context;
+use crate::commands::output::print;
+use crate::commands::{Outcome, told};
 
 #[derive(Args)]
 pub struct Rmi {

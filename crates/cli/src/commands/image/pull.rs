@@ -8,10 +8,10 @@ use oci::Reference;
 use oci::image::Platform;
 use registry::Patience;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::print;
-use super::output::progress::{Direction, of_layers};
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::print;
+use crate::commands::output::progress::{Direction, of_layers};
 
 #[derive(Args)]
 pub struct Pull {

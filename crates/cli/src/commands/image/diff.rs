@@ -6,9 +6,9 @@ use clap::Args;
 use image::ChangeKind;
 use serde_json::json;
 
-use super::Outcome;
-use super::context::Context;
-use super::output::{format, print};
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::{format, print};
 
 #[derive(Args)]
 pub struct Diff {

@@ -10,9 +10,9 @@ use image::{ImportOptions, apply_change};
 use oci::Reference;
 use oci::image::{ContainerConfig, Platform};
 
-use super::Outcome;
-use super::context::Context;
-use super::output::print;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
+use crate::commands::output::print;
 
 #[derive(Args)]
 pub struct Import {

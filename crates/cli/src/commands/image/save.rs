@@ -10,8 +10,8 @@ use image::{ArchiveFormat, Image, SaveOptions};
 use oci::Reference;
 use oci::image::Compression;
 
-use super::Outcome;
-use super::context::Context;
+use crate::commands::Outcome;
+use crate::commands::context::Context;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {

@@ -1,0 +1,496 @@
+//! What `run` and `create` are asked for: flags → [`Request`] → [`CreateConfig`].
+//!
+//! Flags that say one thing each go straight into the configuration. Those that depend on others wait in the request until
+//! all have been read, and [`Request::finish`] puts them together or says which contradict each other.
+
+mod health;
+mod host;
+mod network;
+mod process;
+mod resources;
+mod storage;
+
+use std::path::PathBuf;
+
+use engine::config::CreateConfig;
+use oci::image::Platform;
+
+use self::health::Health;
+use super::mount::Volume;
+use super::networks::{self, Network};
+use super::ports::Ports;
+use super::{env, security};
+use crate::commands::flags::{Flag, Section};
+use crate::commands::values::{integer, key_value};
+
+/// When the image is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pull {
+    Always,
+    #[default]
+    Missing,
+    Newer,
+    Never,
+}
+
+/// A stream of the container that the client attaches to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+/// All that a command line asks for.
+#[derive(Debug)]
+pub struct Request {
+    pub root: Option<PathBuf>,
+    pub create: CreateConfig,
+    pub name: Option<String>,
+    pub platform: Option<Platform>,
+    pub pull: Pull,
+    pub quiet: bool,
+    pub detach: bool,
+    pub detach_keys: Option<String>,
+    pub sig_proxy: bool,
+    pub dry_run: bool,
+    attach: Vec<Stream>,
+    entrypoint: Option<String>,
+    env: Vec<String>,
+    env_files: Vec<String>,
+    labels: Vec<String>,
+    label_files: Vec<String>,
+    volumes: Vec<String>,
+    ports: Ports,
+    networks: Vec<Network>,
+    first_network: networks::First,
+    health: Health,
+    security: Vec<String>,
+    log_options: Vec<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            root: None,
+            create: CreateConfig::default(),
+            name: None,
+            platform: None,
+            pull: Pull::default(),
+            quiet: false,
+            detach: false,
+            detach_keys: None,
+            sig_proxy: true,
+            dry_run: false,
+            attach: Vec::new(),
+            entrypoint: None,
+            env: Vec::new(),
+            env_files: Vec::new(),
+            labels: Vec::new(),
+            label_files: Vec::new(),
+            volumes: Vec::new(),
+            ports: Ports::default(),
+            networks: Vec::new(),
+            first_network: networks::First::default(),
+            health: Health::default(),
+            security: Vec::new(),
+            log_options: Vec::new(),
+        }
+    }
+}
+
+/// A flag of `run` or `create`.
+type RequestFlag = Flag<Request>;
+
+/// The flags of `create`.
+pub const CREATE: &[Section<Request>] = &[
+    Section { heading: "Options", flags: OPTIONS },
+    process::SECTION,
+    health::SECTION,
+    storage::SECTION,
+    network::SECTION,
+    resources::SECTION,
+    resources::DEVICES,
+    host::SECTION,
+];
+
+/// The flags of `run`.
+pub const RUN: &[Section<Request>] = &[
+    Section { heading: "Options", flags: RUN_OPTIONS },
+    Section { heading: "Options", flags: OPTIONS },
+    process::SECTION,
+    health::SECTION,
+    storage::SECTION,
+    network::SECTION,
+    resources::SECTION,
+    resources::DEVICES,
+    host::SECTION,
+];
+
+const RUN_OPTIONS: &[Flag<Request>] = &[
+    RequestFlag::switch("detach", "Run in the background and print the container's id", |request, on| {
+        request.detach = on;
+    })
+    .short('d'),
+    RequestFlag::value(
+        "detach-keys",
+        "KEYS",
+        "The keys that detach a terminal [default: ctrl-p,ctrl-q]",
+        |request, value| {
+            request.detach_keys = Some(value.to_owned());
+            Ok(())
+        },
+    ),
+    RequestFlag::value(
+        "sig-proxy",
+        "BOOL",
+        "Pass signals on to the container [default: true]",
+        |request, value| {
+            request.sig_proxy = crate::commands::flags::boolean(value)?;
+            Ok(())
+        },
+    ),
+    RequestFlag::switch("dry-run", "Print what would be done, and do nothing", |request, on| {
+        request.dry_run = on
+    }),
+];
+
+const OPTIONS: &[Flag<Request>] = &[
+    RequestFlag::value("name", "NAME", "The container's name", |request, value| {
+        request.name = Some(value.to_owned());
+        Ok(())
+    }),
+    RequestFlag::switch(
+        "rm",
+        "Remove the container and its anonymous volumes when it ends",
+        |request, on| {
+            request.create.host_config.auto_remove = on;
+        },
+    ),
+    RequestFlag::value(
+        "restart",
+        "POLICY",
+        "What happens when it ends: no, on-failure[:N], always, unless-stopped",
+        |request, value| {
+            let policy = &mut request.create.host_config.restart_policy;
+            (policy.name, policy.maximum_retry_count) = restart_policy(value)?;
+            Ok(())
+        },
+    ),
+    RequestFlag::value("cidfile", "FILE", "Write the container's id to a file", |request, value| {
+        value.clone_into(&mut request.create.host_config.container_id_file);
+        Ok(())
+    }),
+    RequestFlag::value("label", "NAME[=VALUE]", "Set a label", |request, value| {
+        check_label(value)?;
+        request.labels.push(value.to_owned());
+        Ok(())
+    })
+    .short('l'),
+    RequestFlag::value("label-file", "FILE", "Read labels from a file, one a line", |request, value| {
+        request.label_files.push(value.to_owned());
+        Ok(())
+    }),
+    RequestFlag::value(
+        "annotation",
+        "NAME=VALUE",
+        "Set an annotation, which the OCI runtime sees",
+        |request, value| {
+            let (name, text) = value.split_once('=').ok_or("expected NAME=VALUE")?;
+            request.create.host_config.annotations.insert(name.to_owned(), text.to_owned());
+            Ok(())
+        },
+    ),
+    RequestFlag::value(
+        "platform",
+        "PLATFORM",
+        "The platform of the image, as os/architecture[/variant]",
+        |request, value| {
+            request.platform = Some(value.parse::<Platform>().map_err(|error| error.to_string())?);
+            Ok(())
+        },
+    ),
+    RequestFlag::value(
+        "pull",
+        "WHEN",
+        "When to pull the image: always, missing, newer, never [default: missing]",
+        |request, value| {
+            request.pull = match value {
+                "always" => Pull::Always,
+                "missing" | "" => Pull::Missing,
+                "newer" => Pull::Newer,
+                "never" => Pull::Never,
+                _ => {
+                    return Err(format!(
+                        "invalid pull option: '{value}': must be one of \"always\", \"missing\", \"newer\" or \"never\""
+                    ));
+                }
+            };
+            Ok(())
+        },
+    ),
+    RequestFlag::switch("quiet", "Don't show how a pull proceeds", |request, on| request.quiet = on)
+        .short('q'),
+    RequestFlag::value(
+        "log-driver",
+        "DRIVER",
+        "Where output goes: local, json-file, journald, none",
+        |request, value| {
+            value.clone_into(&mut request.create.host_config.log_config.r#type);
+            Ok(())
+        },
+    ),
+    RequestFlag::value("log-opt", "NAME=VALUE", "An option of the log driver", |request, value| {
+        request.log_options.push(value.to_owned());
+        Ok(())
+    }),
+    RequestFlag::value("root", "DIR", "Where images and containers are kept", |request, value| {
+        request.root = Some(value.into());
+        Ok(())
+    }),
+];
+
+fn check_label(text: &str) -> Result<(), String> {
+    match text.split('=').next() {
+        None | Some("") => Err(format!("invalid label '{text}': empty name")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Name and retries of a restart policy.
+pub fn restart_policy(text: &str) -> Result<(String, i64), String> {
+    let (name, retries) = text.split_once(':').map_or((text, None), |(name, retries)| (name, Some(retries)));
+    match (name, retries) {
+        ("", Some(_)) => Err("invalid restart policy format: no policy provided before colon".to_owned()),
+        ("on-failure", Some(retries)) => match integer::<i64>(retries) {
+            Ok(retries) if retries >= 0 => Ok((name.to_owned(), retries)),
+            Ok(_) => Err("invalid restart policy: maximum retry count cannot be negative".to_owned()),
+            Err(_) => Err("invalid restart policy format: maximum retry count must be an integer".to_owned()),
+        },
+        ("no" | "always" | "unless-stopped", Some(_)) => {
+            Err("invalid restart policy: maximum retry count can only be used with 'on-failure'".to_owned())
+        }
+        ("" | "no" | "always" | "unless-stopped" | "on-failure", None) => Ok((name.to_owned(), 0)),
+        _ => Err(format!(
+            "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or \
+             'unless-stopped'"
+        )),
+    }
+}
+
+impl Request {
+    /// The request with image and command, after all flags were read. The second is what nobody may ask for together.
+    pub fn finish(mut self, image: &str, command: &[&str]) -> Result<Request, String> {
+        self.finish_process(image, command)?;
+        self.finish_streams()?;
+        self.finish_storage()?;
+        let (config, host) = (&mut self.create.config, &mut self.create.host_config);
+        config.exposed_ports = std::mem::take(&mut self.ports.exposed);
+        host.port_bindings = std::mem::take(&mut self.ports.bindings);
+        config.healthcheck = std::mem::take(&mut self.health).resolve()?;
+        host.links = self.first_network.links.clone();
+        let networks = std::mem::take(&mut self.networks);
+        let (mode, endpoints) = networks::resolve(networks, std::mem::take(&mut self.first_network))?;
+        host.network_mode = mode;
+        self.create.networking_config.endpoints_config = endpoints;
+        let security = security::resolve(&self.security)?;
+        host.security_opt = security.options;
+        if security.system_paths_unconfined {
+            host.masked_paths = Some(Vec::new());
+            host.readonly_paths = Some(Vec::new());
+        }
+        let logs = &mut host.log_config;
+        if logs.r#type == "none" && !self.log_options.is_empty() {
+            return Err("invalid logging opts for driver none".to_owned());
+        }
+        logs.config = self.log_options.iter().map(|option| key_value(option)).collect();
+        if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
+            return Err("conflicting options: cannot specify both --restart and --rm".to_owned());
+        }
+        Ok(self)
+    }
+
+    fn finish_process(&mut self, image: &str, command: &[&str]) -> Result<(), String> {
+        let config = &mut self.create.config;
+        image.clone_into(&mut config.image);
+        if !command.is_empty() {
+            config.cmd = Some(command.iter().map(|&word| word.to_owned()).collect());
+        }
+        // An empty one takes the image's away.
+        config.entrypoint = match self.entrypoint.take() {
+            Some(entrypoint) if entrypoint.is_empty() => Some(Vec::new()),
+            entrypoint => entrypoint.map(|entrypoint| vec![entrypoint]),
+        };
+        config.env = env::variables(&self.env_files, &self.env, env::of_client)?;
+        config.labels =
+            env::labels(&self.label_files, &self.labels)?.iter().map(|label| key_value(label)).collect();
+        Ok(())
+    }
+
+    /// Which streams the client gets: output where nothing is said, nothing in the background.
+    fn finish_streams(&mut self) -> Result<(), String> {
+        if self.detach && !self.attach.is_empty() {
+            return Err("conflicting options: cannot specify both --attach and --detach".to_owned());
+        }
+        let config = &mut self.create.config;
+        let named = |stream| self.attach.contains(&stream);
+        config.attach_stdin = !self.detach && (config.open_stdin || named(Stream::Stdin));
+        config.attach_stdout = !self.detach && (self.attach.is_empty() || named(Stream::Stdout));
+        config.attach_stderr = !self.detach && (self.attach.is_empty() || named(Stream::Stderr));
+        config.stdin_once = config.open_stdin && config.attach_stdin;
+        Ok(())
+    }
+
+    fn finish_storage(&mut self) -> Result<(), String> {
+        for volume in &self.volumes {
+            match super::mount::parse_volume(volume)? {
+                Volume::Bind(bind) => self.create.host_config.binds.push(bind),
+                Volume::Anonymous(path) => {
+                    self.create.config.volumes.insert(path, engine::config::Empty {});
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::commands::flags::parse;
+
+    /// What a command line of `run` asks for.
+    pub fn requested(line: &str) -> Result<Request, String> {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let mut request = Request::default();
+        let rest = parse(RUN, &words, &mut request).map_err(|error| error.to_string())?;
+        let rest: Vec<&str> = rest.iter().map(|word| word.to_str().unwrap()).collect();
+        let (image, command) = rest.split_first().ok_or("no image")?;
+        request.finish(image, command)
+    }
+
+    #[test]
+    fn options_end_at_the_image() {
+        let request = requested("-it --rm --name web app -d --name x").unwrap();
+        assert_eq!(request.name.as_deref(), Some("web"));
+        assert_eq!(request.create.config.cmd.unwrap(), ["-d", "--name", "x"]);
+        assert!(!request.detach && request.create.config.tty && request.create.host_config.auto_remove);
+    }
+
+    #[test]
+    fn streams_follow_the_flags() {
+        let streams = |line: &str| {
+            let config = requested(line).unwrap().create.config;
+            [config.attach_stdin, config.attach_stdout, config.attach_stderr, config.stdin_once]
+        };
+        assert_eq!(streams("app"), [false, true, true, false]);
+        assert_eq!(streams("-i app"), [true, true, true, true]);
+        assert_eq!(streams("-a stdout app"), [false, true, false, false]);
+        assert_eq!(streams("-di app"), [false; 4]);
+    }
+
+    #[test]
+    fn an_empty_entry_point_takes_the_images_away() {
+        assert_eq!(requested("app").unwrap().create.config.entrypoint, None);
+        assert_eq!(requested("--entrypoint= app").unwrap().create.config.entrypoint, Some(Vec::new()));
+        assert_eq!(requested("--entrypoint sh app").unwrap().create.config.entrypoint.unwrap(), ["sh"]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for (line, told) in [
+            ("--rm --restart always app", "conflicting options: cannot specify both --restart and --rm"),
+            ("-d -a stdin app", "conflicting options: cannot specify both --attach and --detach"),
+            ("--no-healthcheck --health-cmd x app", "--no-healthcheck conflicts with --health-* options"),
+            ("--log-driver none --log-opt a=b app", "invalid logging opts for driver none"),
+            ("--security-opt nonsense app", "invalid --security-opt: \"nonsense\""),
+        ] {
+            assert_eq!(requested(line).unwrap_err(), told, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_are_judged_where_they_stand() {
+        for (line, told) in [
+            ("-m lots app", "invalid argument \"lots\" for \"-m, --memory\" flag: invalid size: 'lots'"),
+            (
+                "--pids-limit x app",
+                "invalid argument \"x\" for \"--pids-limit\" flag: invalid syntax: expected a number",
+            ),
+            (
+                "--restart sometimes app",
+                "invalid argument \"sometimes\" for \"--restart\" flag: invalid restart policy: unknown policy \
+                 'sometimes'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+            ),
+            (
+                "--pull perhaps app",
+                "invalid argument \"perhaps\" for \"--pull\" flag: invalid pull option: 'perhaps': must be one of \
+                 \"always\", \"missing\", \"newer\" or \"never\"",
+            ),
+            (
+                "-a stdlog app",
+                "invalid argument \"stdlog\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR",
+            ),
+            (
+                "--memory-swappiness 101 app",
+                "invalid argument \"101\" for \"--memory-swappiness\" flag: invalid value: 101. Valid memory \
+                 swappiness range is 0-100",
+            ),
+        ] {
+            assert_eq!(requested(line).unwrap_err(), told, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_full_line_arrives_in_the_configuration() {
+        let line = "-d --init -h box --domainname d -u 1:2 -w /srv -e A=1 -l a=b --cap-add NET_ADMIN --cap-drop ALL \
+                    -m 512m --memory-swap -1 --cpus 1.5 --cpuset-cpus 0-1 --ulimit nofile=1:2 --shm-size 1g -p 80:80 \
+                    --expose 81 -v data:/d -v /anon --tmpfs /t:size=1m --read-only --privileged --stop-signal INT \
+                    --stop-timeout 3 --restart on-failure:3 --log-driver local --log-opt max-size=1m --health-cmd true \
+                    --health-interval 5s --health-retries 2 --dns 1.1.1.1 --add-host a:1.2.3.4 --sysctl a.b=1 \
+                    --security-opt no-new-privileges --annotation k=v --group-add 5 --pid host --ipc private app x";
+        let create = requested(line).unwrap().create;
+        let (config, host) = (&create.config, &create.host_config);
+        assert_eq!(
+            (config.hostname.as_str(), config.user.as_str(), config.working_dir.as_str()),
+            ("box", "1:2", "/srv")
+        );
+        assert_eq!((config.env.join(","), config.labels["a"].as_str()), ("A=1".into(), "b"));
+        assert_eq!(config.exposed_ports.keys().collect::<Vec<_>>(), ["80/tcp", "81/tcp"]);
+        assert_eq!(config.volumes.keys().collect::<Vec<_>>(), ["/anon"]);
+        assert_eq!((config.stop_signal.as_deref(), config.stop_timeout), (Some("INT"), Some(3)));
+        let health = config.healthcheck.as_ref().unwrap();
+        assert_eq!(
+            (health.test.join(" "), health.interval, health.retries),
+            ("CMD-SHELL true".into(), 5_000_000_000, 2)
+        );
+        let resources = &host.resources;
+        assert_eq!(
+            (resources.memory, resources.memory_swap, resources.nano_cpus),
+            (512 << 20, -1, 1_500_000_000)
+        );
+        assert_eq!((resources.ulimits[0].soft, resources.ulimits[0].hard, host.shm_size), (1, 2, 1 << 30));
+        assert_eq!((host.binds.join(","), host.tmpfs["/t"].as_str()), ("data:/d".into(), "size=1m"));
+        assert!(host.readonly_rootfs && host.privileged && host.init == Some(true));
+        assert_eq!(
+            (host.restart_policy.name.as_str(), host.restart_policy.maximum_retry_count),
+            ("on-failure", 3)
+        );
+        assert_eq!(
+            (host.log_config.r#type.as_str(), host.log_config.config["max-size"].as_str()),
+            ("local", "1m")
+        );
+        assert_eq!(host.security_opt, ["no-new-privileges"]);
+        assert_eq!(host.network_mode, "default");
+        assert_eq!((host.pid_mode.as_str(), host.ipc_mode.as_str()), ("host", "private"));
+    }
+
+    #[test]
+    fn no_flag_is_there_twice() {
+        let command =
+            clap::Command::new("run").disable_help_flag(true).args(crate::commands::flags::args(RUN));
+        command.debug_assert();
+    }
+}
