@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ContainerConfig, HostConfig, NetworkingConfig};
+use crate::config::CreateConfig;
 
 /// A container as it was asked for. Nothing of the image's configuration needs to be read again to start it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,12 +23,8 @@ pub struct Container {
     pub platform: String,
     /// The program: entry point and command as one list of arguments.
     pub args: Vec<String>,
-    /// The image's configuration with what was asked for laid over it.
-    pub config: ContainerConfig,
-    /// What it gets of its host.
-    pub host_config: HostConfig,
-    /// Networks to connect to.
-    pub networking_config: NetworkingConfig,
+    /// What was asked for, completed by the image's configuration.
+    pub asked: CreateConfig,
     /// What is mounted, volumes with their names: as `inspect` shows it.
     pub mounts: Vec<MountPoint>,
 }
@@ -67,6 +63,13 @@ impl Container {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
+    /// Whether its health is checked.
+    pub fn has_health_check(&self) -> bool {
+        let check = self.asked.config.healthcheck.as_ref();
+        let word = check.and_then(|check| check.test.first());
+        word.is_some_and(|word| !word.is_empty() && word != "NONE")
+    }
+
     /// The container's name in the runtime's words.
     pub(crate) fn runtime_id(&self) -> oci::ContainerId {
         // Made of hexadecimal digits by `id::new`, or found under a directory of that name.
@@ -75,11 +78,11 @@ impl Container {
 
     /// Its networks' names, as far as they are known before it runs.
     pub fn networks(&self) -> Vec<String> {
-        let mode = match self.host_config.network_mode.as_str() {
+        let mode = match self.asked.host_config.network_mode.as_str() {
             "" | "default" => "bridge",
             mode => mode,
         };
-        let asked = self.networking_config.endpoints_config.keys().cloned();
+        let asked = self.asked.networking_config.endpoints_config.keys().cloned();
         let mut names: Vec<String> = asked.collect();
         if !names.iter().any(|name| name == mode) && (names.is_empty() || mode != "bridge") {
             names.insert(0, mode.to_owned());

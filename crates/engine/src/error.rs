@@ -92,6 +92,12 @@ pub enum Error {
     /// The runtime.
     #[error(transparent)]
     Runtime(#[from] Failure),
+    /// What was asked for can't be had here.
+    #[error(transparent)]
+    Spec(#[from] crate::spec::SpecError),
+    /// The user to run as.
+    #[error(transparent)]
+    User(#[from] crate::users::UserError),
     /// A cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
@@ -142,6 +148,8 @@ impl Error {
             | Error::InvalidName(_)
             | Error::Invalid(_)
             | Error::Start { .. }
+            | Error::Spec(_)
+            | Error::User(_)
             | Error::Image(image::Error::Ambiguous { .. } | image::Error::Reference(_)) => Kind::Invalid,
             Error::NotModified(_) => Kind::NotModified,
             Error::Unavailable(_) => Kind::Unavailable,

@@ -173,6 +173,13 @@ impl Events {
         Ok(files)
     }
 
+    /// A reader of what happens from now on.
+    pub(crate) fn follow(&self) -> Result<follow::Follower> {
+        let mut follower = follow::Follower::new(self)?;
+        follower.open_new(false)?;
+        Ok(follower)
+    }
+
     /// Gives each event that is asked for to `sink`, in order, until it breaks or `until` has come.
     ///
     /// # Errors

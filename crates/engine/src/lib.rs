@@ -3,29 +3,43 @@
 //! State is on disk, each object in a directory of its own; every command finds there what the last one left, and repairs
 //! what one that was killed left half done. Each running container has one small process beside it, its monitor.
 
+mod attend;
 mod clock;
 pub mod config;
 mod container;
+mod create;
 mod engine;
 mod error;
 mod events;
+mod exec;
 mod filters;
 mod id;
+mod launch;
 mod list;
 pub mod merge;
 mod paths;
 mod record;
+mod remove;
 mod repair;
+mod signal;
 pub mod spec;
+mod start;
 mod state;
+mod stop;
 pub mod users;
 
 pub use clock::human as human_duration;
 pub use container::{Container, MountPoint};
+pub use create::Created;
 pub use engine::Engine;
 pub use error::{Error, Kind, Result};
 pub use events::{Actor, Event, EventQuery, Events};
+pub use exec::ExecConfig;
 pub use filters::Filters;
 pub use list::{ListQuery, Summary};
 pub use paths::Paths;
+pub use remove::{Pruned, RemoveOptions};
+pub use signal::parse as parse_signal;
+pub use start::MONITOR;
 pub use state::{Health, Port, Row, State, Status};
+pub use stop::{Condition, StopOptions};

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::record::make_directory;
 
 /// A reader of all files, each from where it last came to.
-pub(super) struct Follower<'a> {
-    events: &'a Events,
+pub(crate) struct Follower {
+    events: Events,
     watch: OwnedFd,
     /// By inode number: a renamed file is the same.
     files: BTreeMap<u64, Reading>,
@@ -31,15 +31,15 @@ struct Reading {
     cut: Vec<u8>,
 }
 
-impl<'a> Follower<'a> {
+impl Follower {
     /// Begins to watch before anything is read, so that nothing falls in between.
-    pub fn new(events: &'a Events) -> Result<Follower<'a>> {
+    pub fn new(events: &Events) -> Result<Follower> {
         make_directory(&events.directory, 0o700)?;
         let fail = |errno: Errno| Error::io("watch", &events.directory, errno);
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(fail)?;
         let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
         inotify::add_watch(&watch, &events.directory, what).map_err(fail)?;
-        Ok(Follower { events, watch, files: BTreeMap::new(), began: clock::now() })
+        Ok(Follower { events: events.clone(), watch, files: BTreeMap::new(), began: clock::now() })
     }
 
     /// Reads what there is and what comes.
@@ -47,9 +47,7 @@ impl<'a> Follower<'a> {
         // Without a beginning, what was there before is of no interest.
         self.open_new(query.since.is_some())?;
         loop {
-            let mut events = self.read()?;
-            events.sort_by_key(|event| event.time_nano);
-            for event in events.iter().filter(|event| query.wants(event)) {
+            for event in self.read()?.iter().filter(|event| query.wants(event)) {
                 if sink(event).is_break() {
                     return Ok(());
                 }
@@ -61,7 +59,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn open_new(&mut self, from_start: bool) -> Result<()> {
+    pub fn open_new(&mut self, from_start: bool) -> Result<()> {
         for path in self.events.files()? {
             // Removed or renamed meanwhile: then it is known, or too old.
             let Ok(mut file) = File::open(&path) else { continue };
@@ -77,7 +75,8 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<Vec<Event>> {
+    /// What has come since the last look, in order.
+    pub fn read(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for reading in self.files.values_mut() {
             let fail = |error| Error::io("read", &self.events.directory, error);
@@ -88,7 +87,26 @@ impl<'a> Follower<'a> {
             events.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()));
             reading.cut = rest;
         }
+        events.sort_by_key(|event| event.time_nano);
         Ok(events)
+    }
+
+    /// Waits for more, or for the end of a process.
+    pub fn wait_or(&mut self, process: Option<&OwnedFd>) -> Result<()> {
+        let watch = PollFd::from_borrowed_fd(self.watch.as_fd(), PollFlags::IN);
+        let process = process.map(|process| PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = std::iter::once(watch).chain(process).collect();
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::io("wait for", &self.events.directory, errno)),
+        }
+        self.take_news();
+        self.open_new(true)
+    }
+
+    fn take_news(&self) {
+        let mut news = [0; 4096];
+        while rustix::io::read(&self.watch, &mut news).is_ok_and(|n| n > 0) {}
     }
 
     /// Waits for more; false when `until` has come.
@@ -110,8 +128,7 @@ impl<'a> Follower<'a> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::io("wait for", &self.events.directory, errno)),
         }
-        let mut news = [0; 4096];
-        while rustix::io::read(&self.watch, &mut news).is_ok_and(|n| n > 0) {}
+        self.take_news();
         Ok(true)
     }
 }

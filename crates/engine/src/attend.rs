@@ -1,0 +1,293 @@
+//! The monitor's part of the engine: what it does for its container between the events that it waits for.
+//!
+//! State is written under the container's lock. At the first start the lock is the one that the client took; it is let
+//! go when the payload runs.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use ::monitor::attach::{Exited, Failed};
+use ::monitor::health::{Health as Checked, Status as CheckStatus};
+use ::monitor::restart::Policy;
+use ::monitor::stdio::PayloadStdio;
+use ::monitor::{Charge, Ended, Intent, Luggage, Started};
+use runtime::failure::Failure;
+use runtime::{Bundle, CreateOptions};
+
+use crate::clock;
+use crate::container::Container;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::record::{Dir, Lock};
+use crate::state::{Health, State, Status};
+
+/// The name of the monitor's lock among what goes along.
+pub(crate) const LOCK: &str = "lock";
+/// The record of the last health checks.
+pub(crate) const HEALTH: &str = "health.json";
+
+/// A container as its monitor has charge of it.
+#[derive(Debug)]
+pub(crate) struct Attended {
+    engine: Engine,
+    id: String,
+    /// Held for life: it says that there is a monitor.
+    own_lock: OwnedFd,
+    /// From the start until the payload runs, and from its end until what follows is decided.
+    lock: Option<Lock>,
+    /// What was last written, while the lock is held.
+    state: State,
+}
+
+impl Attended {
+    /// `lock` is that of the container, where the one who started the monitor handed it over.
+    pub fn new(engine: Engine, id: String, own_lock: OwnedFd, lock: Option<Lock>) -> Attended {
+        Attended { engine, id, own_lock, lock, state: State::default() }
+    }
+
+    pub fn container(&self) -> Result<Container> {
+        let gone = || Error::NoSuchContainer(self.id.clone());
+        match &self.lock {
+            Some(lock) => lock.container()?.ok_or_else(gone),
+            None => self.dir()?.container()?.ok_or_else(gone),
+        }
+    }
+
+    fn dir(&self) -> Result<Dir> {
+        let gone = || Error::NoSuchContainer(self.id.clone());
+        Dir::open(self.engine.paths().container(&self.id))?.ok_or_else(gone)
+    }
+
+    /// Takes the lock, if it is not held, and reads the state.
+    fn take_lock(&mut self) -> Result<()> {
+        if self.lock.is_none() {
+            self.lock = Some(self.dir()?.lock()?);
+        }
+        if let Some(state) = self.lock.as_ref().and_then(|lock| lock.state().transpose()).transpose()? {
+            self.state = state;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock where it is not held: then the state is what was read.
+    fn hold_lock(&mut self) -> Result<()> {
+        if self.lock.is_some() { Ok(()) } else { self.take_lock() }
+    }
+
+    /// Writes the state and lets others in.
+    fn let_go(&mut self) -> Result<()> {
+        let Some(lock) = self.lock.take() else { return Ok(()) };
+        let written = lock.write_state(&self.state);
+        lock.release();
+        written
+    }
+
+    fn run(&mut self, container: &Container, stdio: &PayloadStdio) -> Result<Started> {
+        let engine = &self.engine;
+        let rootfs = engine.images()?.snapshots().snapshot(&self.id)?.mount(None)?;
+        let spec = engine.spec(container, rootfs.as_fd())?;
+        let bundle = Bundle::new(&engine.paths().container(&self.id).join("bundle"), spec)?;
+        let options = CreateOptions { rootfs: Some(rootfs), start: true, ..options(stdio)? };
+        let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options)
+            .map_err(|failure| crate::error::start_failure(&failure))?;
+        self.record_start(created.pid.as_raw_nonzero().get(), container);
+        if let Err(error) = self.let_go() {
+            // One that nobody knows of must not run.
+            let _ = created.container.delete(true);
+            return Err(error);
+        }
+        self.engine.events().emit(&[container.event("start", [])]);
+        Ok(Started { pid: created.pid, pidfd: created.pidfd })
+    }
+
+    /// What is left of a run.
+    fn clear(&mut self, exited: &mut Exited) -> Result<()> {
+        if let Some(payload) = self.engine.payload(&self.id)? {
+            let kills = payload.cgroup().map(cgroup::Group::oom_kills).transpose();
+            exited.oom = kills.ok().flatten().unwrap_or(0) > 0;
+            payload.delete(true)?;
+        }
+        Ok(())
+    }
+
+    /// The end of the container's run: its state, or, with `--rm`, its removal.
+    fn finish(&mut self, ended: &Ended) -> Result<()> {
+        self.hold_lock()?;
+        let failed = match ended {
+            Ended::Failed(failed) => {
+                self.state.error.clone_from(&failed.message);
+                self.state.exit_code = failed.code.into();
+                true
+            }
+            Ended::Exited(_) => false,
+        };
+        let container = self.container()?;
+        let die = || container.event("die", [("exitCode", self.state.exit_code.to_string())]);
+        let mut events = Vec::new();
+        if !failed {
+            events.push(die());
+        }
+        if self.state.row.auto_remove {
+            let Some(lock) = self.lock.take() else { return Ok(()) };
+            events.push(container.event("destroy", []));
+            // Told before it is so: who waits for the removal must find the exit code.
+            self.engine.events().emit(&events);
+            self.engine.remove_locked(&lock, &self.id, true)?;
+            lock.release();
+        } else {
+            if !failed || self.state.status.is_active() {
+                self.state.status = Status::Exited;
+            }
+            self.engine.clear_run_directory(&self.id)?;
+            self.let_go()?;
+            self.engine.events().emit(&events);
+        }
+        Ok(())
+    }
+
+    fn record_start(&mut self, pid: i32, container: &Container) {
+        let state = &mut self.state;
+        state.status = Status::Running;
+        state.pid = pid;
+        state.started_at = clock::text(clock::now());
+        state.error.clear();
+        state.stop_requested = false;
+        state.oom_killed = false;
+        state.exit_code = 0;
+        state.health = if container.has_health_check() { Health::Starting } else { Health::None };
+    }
+
+    fn record_exit(&mut self, exited: &Exited) {
+        let state = &mut self.state;
+        state.pid = 0;
+        state.exit_code = exited.code.into();
+        state.oom_killed = exited.oom;
+        state.finished_at = clock::text(exited.at);
+        state.ports.clear();
+        state.networks.clear();
+        state.health = Health::None;
+    }
+
+    fn intent(&self) -> Intent {
+        let policy = &self.state.row.restart;
+        let policy = if policy.is_empty() { Policy::No } else { policy.parse().unwrap_or_default() };
+        Intent { policy, stopped: self.state.stop_requested }
+    }
+}
+
+/// How the payload is made; its descriptors are copies, for the monitor closes its own when the payload runs.
+fn options(stdio: &PayloadStdio) -> Result<CreateOptions<'static>> {
+    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|error| Error::io("copy", "stdio", error));
+    Ok(match stdio {
+        PayloadStdio::Pipes { stdin, stdout, stderr } => CreateOptions {
+            stdio: Some([copy(stdin)?, copy(stdout)?, copy(stderr)?]),
+            ..CreateOptions::default()
+        },
+        PayloadStdio::Terminal { console_socket, .. } => {
+            CreateOptions { console_socket: Some(copy(console_socket)?), ..CreateOptions::default() }
+        }
+    })
+}
+
+/// An error with all its causes, as one sentence.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl Charge for Attended {
+    fn start(&mut self, stdio: &PayloadStdio) -> std::result::Result<Started, Failed> {
+        let started = (|| {
+            self.take_lock()?;
+            let container = self.container()?;
+            self.run(&container, stdio)
+        })();
+        started.map_err(|error: Error| Failed { message: sentence(&error), code: error.exit_code() })
+    }
+
+    fn exited(&mut self, exited: &mut Exited) -> Intent {
+        // A container whose state can't be read is not started again; its next visitor repairs what is left.
+        if self.take_lock().is_err() {
+            return Intent { policy: Policy::No, stopped: true };
+        }
+        // What can't be removed now, the next start or `rm` removes.
+        let _ = self.clear(exited);
+        self.record_exit(exited);
+        self.intent()
+    }
+
+    fn restarting(&mut self, _delay: Duration, count: u32) {
+        if let (Ok(()), Ok(container)) = (self.hold_lock(), self.container()) {
+            let code = self.state.exit_code.to_string();
+            self.engine.events().emit(&[container.event("die", [("exitCode", code)])]);
+            self.state.status = Status::Restarting;
+            self.state.restart_count = count;
+        }
+        // It stays `running` for whoever looks, until the next start writes what is true.
+        let _ = self.let_go();
+    }
+
+    fn look_again(&mut self) -> Intent {
+        let state = self.dir().and_then(|dir| dir.state());
+        match state {
+            Ok(Some(state)) => {
+                self.state = state;
+                self.intent()
+            }
+            _ => Intent { policy: Policy::No, stopped: true },
+        }
+    }
+
+    fn health(&mut self, health: &Checked, is_new_status: bool) {
+        let status = match health.status {
+            CheckStatus::Starting => Health::Starting,
+            CheckStatus::Healthy => Health::Healthy,
+            CheckStatus::Unhealthy => Health::Unhealthy,
+        };
+        // A check whose result can't be written down is one that nobody sees; the next may be.
+        let _ = (|| {
+            self.take_lock()?;
+            if let Some(lock) = &self.lock {
+                lock.write_record(HEALTH, health)?;
+            }
+            if is_new_status && self.state.health != status {
+                self.state.health = status;
+                let container = self.container()?;
+                let action = format!("health_status: {}", status.as_str());
+                self.engine.events().emit(&[container.event(&action, [])]);
+                return self.let_go();
+            }
+            if let Some(lock) = self.lock.take() {
+                lock.release();
+            }
+            Ok::<(), Error>(())
+        })();
+    }
+
+    fn probe(&mut self, output: BorrowedFd<'_>) -> runtime::Result<Started> {
+        self.engine.probe(&self.id, output).map_err(|error| match error {
+            Error::Runtime(failure) => failure,
+            other => Failure::because("check", "the health", sentence(&other)),
+        })
+    }
+
+    fn is_paused(&mut self) -> bool {
+        self.dir()
+            .and_then(|dir| dir.state())
+            .is_ok_and(|state| state.is_some_and(|state| state.status == Status::Paused))
+    }
+
+    fn end(&mut self, ended: &Ended) {
+        // What could not be cleaned up, the next command does.
+        let _ = self.finish(ended);
+    }
+
+    fn luggage(&self) -> Luggage<'_> {
+        Luggage { fds: vec![(LOCK, self.own_lock.as_fd())], state: serde_json::Value::Null }
+    }
+}
