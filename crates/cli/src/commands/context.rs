@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use image::{Image, ImageUser, Images};
+use image::{Builtin, Image, ImageUser, Images};
 use oci::Reference;
 use oci::image::Digest;
 use oci::reference::ReferenceError;
@@ -58,10 +58,12 @@ impl Context {
 
     /// The same references for an image that is here; an id means none.
     pub fn local_candidates(&self, name: &str) -> image::Result<Vec<Reference>> {
-        match self.candidates(&self.config()?, name) {
-            Err(image::Error::Reference(ReferenceError::LooksLikeId(_))) => Ok(Vec::new()),
-            found => found,
-        }
+        let mut candidates = match self.candidates(&self.config()?, name) {
+            Err(image::Error::Reference(ReferenceError::LooksLikeId(_))) => return Ok(Vec::new()),
+            found => found?,
+        };
+        candidates.extend(Builtin::named(name).map(Builtin::reference));
+        Ok(candidates)
     }
 }
 
