@@ -143,7 +143,7 @@ impl Error {
             | Error::Conflict(_)
             | Error::RemoveRunning { .. }
             | Error::NotRunning(_)
-            | Error::Image(image::Error::InUse { .. }) => Kind::Conflict,
+            | Error::Image(image::Error::InUse { .. } | image::Error::Conflict(_)) => Kind::Conflict,
             Error::Ambiguous(_)
             | Error::InvalidName(_)
             | Error::Invalid(_)

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use engine::{Engine, ListQuery, Paths, Summary};
 use image::{Builtin, Image, ImageUser, Images};
 use oci::Reference;
-use oci::image::Digest;
 use oci::reference::ReferenceError;
 use registry::Config;
 use registry::policy::Policy;
@@ -51,9 +51,18 @@ impl Context {
         images.find(name, &self.local_candidates(name)?)
     }
 
-    /// The containers that were made of the image with this id.
-    pub fn containers_of(&self, _image: &Digest) -> Vec<ImageUser> {
-        Vec::new()
+    /// The engine, for which nothing is read or made before it is needed.
+    pub fn engine(&self) -> engine::Result<Engine> {
+        Engine::open(Paths::new(Some(self.root.clone())))
+    }
+
+    /// All containers, each with the id of its image.
+    pub fn image_users(&self) -> engine::Result<Vec<(String, ImageUser)>> {
+        let query = ListQuery { all: true, ..ListQuery::default() };
+        let users = self.engine()?.list(&query)?.into_iter().map(|Summary { id, state, .. }| {
+            (state.row.image_id, ImageUser { container: id, running: state.status.is_active() })
+        });
+        Ok(users.collect())
     }
 
     /// The same references for an image that is here; an id means none.

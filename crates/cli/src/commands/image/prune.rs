@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::Args;
+use oci::image::Digest;
 use store::GcOptions;
 
 use super::rm::familiar;
@@ -29,7 +30,8 @@ impl Prune {
         if !self.force && !prompt::confirm(&format!("WARNING! This will remove {what}.\n{question}"))? {
             return Ok(ExitCode::SUCCESS);
         }
-        let in_use: HashSet<_> = images.in_use()?;
+        let mut in_use: HashSet<_> = images.in_use()?;
+        in_use.extend(context.image_users()?.iter().filter_map(|(image, _)| image.parse::<Digest>().ok()));
         let removed = images.prune(self.all, &in_use)?;
         let (collected, layers) = images.gc(GcOptions::default())?;
         let mut text = String::new();

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oci::Reference;
+use oci::image::Digest;
 use store::GcOptions;
 
 use crate::commands::context::Context;
@@ -26,11 +27,16 @@ pub struct Rmi {
 impl Rmi {
     pub fn run(self, context: &Context) -> Outcome {
         let images = context.images()?;
+        let users = context.image_users()?;
+        let users_of = |image: &Digest| {
+            let image = image.to_string();
+            users.iter().filter(|(of, _)| *of == image).map(|(_, user)| user.clone()).collect()
+        };
         let mut status = ExitCode::SUCCESS;
         for name in &self.images {
-            let removed = context.local_candidates(name).and_then(|candidates| {
-                images.remove(name, &candidates, self.force, &|image| context.containers_of(image))
-            });
+            let removed = context
+                .local_candidates(name)
+                .and_then(|candidates| images.remove(name, &candidates, self.force, &users_of));
             match removed {
                 Ok(removed) => {
                     let untagged =
