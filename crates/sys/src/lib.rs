@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod bpf;
+mod entry;
 pub mod fsid;
 pub mod mount;
 pub mod net;

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 
 use testkit::{Testbed, berth_binary, eventually};
 
@@ -88,4 +89,25 @@ fn cve_2019_5736_a_script_that_the_runtime_interprets() {
     let log = fs::read_to_string(&log).unwrap();
     assert!(!log.contains("written"), "{log}");
     assert_eq!(fingerprint(&berth_binary()), before);
+}
+
+/// The way out of the host's binary is taken before libc starts, and once: a second start of libc is half a millisecond
+/// of every container's where `cpuid` traps.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn cve_2019_5736_the_host_binary_is_left_before_libc_starts() {
+    let bed = Testbed::new();
+    let calls = bed.path().join("calls");
+    let strace = Command::new("strace")
+        .args(["-o", calls.to_str().unwrap(), "-e", "trace=execve,execveat,arch_prctl"])
+        .arg(berth_binary())
+        .args(["oci", "--root", bed.state_dir().to_str().unwrap(), "exec", &bed.id(), "true"])
+        .output()
+        .unwrap();
+    assert_eq!(strace.status.code(), Some(255), "there is no such container");
+    let calls = fs::read_to_string(&calls).unwrap();
+    let names: Vec<&str> =
+        calls.lines().filter_map(|line| line.split_once('(')).map(|(name, _)| name).collect();
+    // libc's first call sets up thread-local storage.
+    assert_eq!(names, ["execve", "execveat", "arch_prctl"], "{calls}");
 }
