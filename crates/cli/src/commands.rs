@@ -8,6 +8,7 @@ mod flags;
 mod fsck;
 mod gc;
 mod image;
+mod layers;
 mod login;
 mod logout;
 mod manifest;
@@ -36,6 +37,7 @@ const COMMANDS: &[Entry] = &[
     command!("login", "Log in to a registry", login::Login),
     command!("logout", "Log out from a registry", logout::Logout),
     group!("manifest", "Manage manifests and lists of them", manifest::COMMANDS),
+    command!("layers", "Show what a container's root is made of", layers::Layers),
     command!("df", "Show what images take on disk", df::Df),
     command!("gc", "Free what nothing refers to", gc::Gc),
     command!("fsck", "Check what is on disk, and mend it", fsck::Fsck),

@@ -33,6 +33,7 @@ mod push;
 mod remove;
 mod sign_check;
 mod signatures;
+mod stack;
 mod tree;
 mod unpack;
 
@@ -54,6 +55,7 @@ pub use pull::{Pull, Pulled};
 pub use push::{Push, Pushed};
 pub use remove::{ImageUser, Removed};
 pub use sign_check::SignCheck;
+pub use stack::{Part, PartKind};
 pub use tree::{TreeImage, TreeLayer};
 
 /// What requests to registries run on: one thread, this one.

@@ -32,6 +32,21 @@ pub struct Layout {
     pub merged: PathBuf,
 }
 
+impl Layout {
+    /// The same by Docker's names, as `inspect` shows it: absent parts are left out.
+    pub fn graph_driver_data(&self) -> Vec<(&'static str, String)> {
+        let lower: Vec<String> = self.lower.iter().map(|path| path.display().to_string()).collect();
+        let own = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let parts = [
+            ("LowerDir", Some(lower.join(":"))),
+            ("MergedDir", Some(self.merged.display().to_string())),
+            ("UpperDir", own(&self.upper)),
+            ("WorkDir", own(&self.work)),
+        ];
+        parts.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
+    }
+}
+
 /// Mounts a snapshot, detached.
 pub fn mount(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
     match snapshot.driver() {

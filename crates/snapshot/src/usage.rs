@@ -37,6 +37,11 @@ impl Snapshot<'_> {
     pub fn usage(&self) -> Result<Usage> {
         measure(&self.path().join("fs"))
     }
+
+    /// What the engine's own files in it take, where they have a directory of their own.
+    pub fn init_usage(&self) -> Result<Usage> {
+        measure(&self.init())
+    }
 }
 
 fn measure(path: &std::path::Path) -> Result<Usage> {

@@ -76,7 +76,7 @@ impl History {
                     if self.human { units::ago(created) } else { created.unwrap_or("").to_owned() },
                 ),
                 ("CreatedAt", created.unwrap_or_default().to_owned()),
-                ("CreatedBy", if self.no_trunc { command } else { shorten(&command) }),
+                ("CreatedBy", if self.no_trunc { command } else { units::shorten(&command, SHORT_COMMAND) }),
                 ("Size", if self.human { units::size(size, 3) } else { size.to_string() }),
                 ("Comment", step.comment.clone().unwrap_or_default()),
             ];
@@ -90,13 +90,5 @@ impl History {
         }
         rows.reverse();
         rows
-    }
-}
-
-fn shorten(command: &str) -> String {
-    let command = command.replace('\t', " ");
-    match command.chars().count() > SHORT_COMMAND {
-        true => command.chars().take(SHORT_COMMAND - 1).chain(['…']).collect(),
-        false => command,
     }
 }

@@ -114,6 +114,15 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(wrong)
 }
 
+/// A command in one line, cut to so many characters.
+pub fn shorten(command: &str, length: usize) -> String {
+    let command = command.replace('\t', " ");
+    match command.chars().count() > length {
+        true => command.chars().take(length - 1).chain(['…']).collect(),
+        false => command,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
