@@ -18,12 +18,22 @@ mod values;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use entry::{Entry, command, group};
+use entry::{Entry, command, group, quick};
 
 use entry::told;
 pub use entry::{Outcome, usage};
 
 const COMMANDS: &[Entry] = &[
+    quick!("create", "Make a container, without starting it", container::create),
+    command!("stop", "Stop one or more running containers", container::stop::Stop),
+    command!("kill", "Send a signal to one or more running containers", container::kill::Kill),
+    command!("pause", "Freeze all processes of one or more containers", container::pause::Pause),
+    command!("unpause", "Let frozen processes go on", container::pause::Unpause),
+    command!("ps", "List containers", container::ls::Ls),
+    command!("rm", "Remove one or more containers", container::rm::Rm),
+    command!("rename", "Give a container another name", container::rename::Rename),
+    command!("wait", "Wait until containers stop, and print their exit codes", container::wait::Wait),
+    group!("container", "Manage containers", container::COMMANDS),
     command!("pull", "Download an image from a registry", image::pull::Pull),
     command!("push", "Upload an image to a registry", image::push::Push),
     command!("images", "List images", image::ls::Images),

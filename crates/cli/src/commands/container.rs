@@ -1,9 +1,34 @@
 //! `berth container …`, and the same commands without that word.
 
+pub mod create;
 mod device;
+mod each;
 mod env;
+pub mod kill;
+pub mod ls;
 mod mount;
 mod networks;
+pub mod pause;
 mod ports;
+pub mod prune;
+pub mod rename;
 mod request;
+pub mod rm;
 mod security;
+pub mod stop;
+pub mod wait;
+
+use super::entry::{Entry, command, quick};
+
+pub const COMMANDS: &[Entry] = &[
+    quick!("create", "Make a container, without starting it", create),
+    command!("kill", "Send a signal to one or more running containers", kill::Kill),
+    command!("ls" | "list" | "ps", "List containers", ls::Ls),
+    command!("pause", "Freeze all processes of one or more containers", pause::Pause),
+    command!("prune", "Remove all stopped containers", prune::Prune),
+    command!("rename", "Give a container another name", rename::Rename),
+    command!("rm" | "remove", "Remove one or more containers", rm::Rm),
+    command!("stop", "Stop one or more running containers", stop::Stop),
+    command!("unpause", "Let frozen processes go on", pause::Unpause),
+    command!("wait", "Wait until containers stop, and print their exit codes", wait::Wait),
+];

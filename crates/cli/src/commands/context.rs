@@ -12,23 +12,33 @@ use registry::policy::Policy;
 
 /// Where the commands work.
 pub struct Context {
-    root: PathBuf,
+    paths: Paths,
 }
 
 impl Context {
     /// The state at `root`, or where this user's is.
     pub fn new(root: Option<PathBuf>) -> Context {
-        Context { root: root.unwrap_or_else(default_root) }
+        Context { paths: Paths::new(root) }
     }
 
     /// Works elsewhere.
     pub fn set_root(&mut self, root: PathBuf) {
-        self.root = root;
+        self.paths = Paths::new(Some(root));
+    }
+
+    /// Where state is.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The containers of this host.
+    pub fn engine(&self) -> engine::Result<Engine> {
+        Engine::open(self.paths.clone())
     }
 
     /// The images of this host.
     pub fn images(&self) -> image::Result<Images> {
-        Images::open(&self.root)
+        Images::open(&self.paths.root)
     }
 
     /// What is known about registries. `BERTH_…` variables of no kind exist: files say it all.
@@ -50,12 +60,6 @@ impl Context {
     pub fn find(&self, images: &Images, name: &str) -> image::Result<Image> {
         images.find(name, &self.local_candidates(name)?)
     }
-
-    /// The engine, for which nothing is read or made before it is needed.
-    pub fn engine(&self) -> engine::Result<Engine> {
-        Engine::open(Paths::new(Some(self.root.clone())))
-    }
-
     /// All containers, each with the id of its image.
     pub fn image_users(&self) -> engine::Result<Vec<(String, ImageUser)>> {
         let query = ListQuery { all: true, ..ListQuery::default() };
@@ -74,16 +78,6 @@ impl Context {
         candidates.extend(Builtin::named(name).map(Builtin::reference));
         Ok(candidates)
     }
-}
-
-/// `/var/lib/berth` for root, as services keep state there; a user's own directory else.
-fn default_root() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return "/var/lib/berth".into();
-    }
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
-    data.unwrap_or_else(|| "/var/tmp".into()).join("berth")
 }
 
 /// What to do about an error, where something is known to help.

@@ -29,7 +29,7 @@ const LIST: List<'_> = List {
         Column { header: "SIZE", field: "Size" },
         Column { header: "RECLAIMABLE", field: "Reclaimable" },
     ],
-    default: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+    default: &["Type", "TotalCount", "Active", "Size", "Reclaimable"],
 };
 
 impl Df {

@@ -184,9 +184,11 @@ fn flags<T>(sections: &[Section<T>]) -> impl Iterator<Item = &'static Flag<T>> {
 
 /// What clap is to show of the flags.
 pub fn args<T>(sections: &'static [Section<T>]) -> impl Iterator<Item = Arg> {
-    sections
-        .iter()
-        .flat_map(|section| section.flags.iter().map(|flag| flag.arg().help_heading(section.heading)))
+    sections.iter().flat_map(|section| {
+        // The heading that clap gives to its own.
+        let heading = Some(section.heading).filter(|heading| *heading != "Options");
+        section.flags.iter().map(move |flag| flag.arg().help_heading(heading))
+    })
 }
 
 /// What Go takes for a truth value.

@@ -30,7 +30,7 @@ const LIST: List<'_> = List {
         Column { header: "CREATED BY", field: "CreatedBy" },
         Column { header: "PATH", field: "Path" },
     ],
-    default: "{{.Part}}\t{{.ID}}\t{{.Size}}\t{{.CreatedBy}}\t{{.Path}}",
+    default: &["Part", "ID", "Size", "CreatedBy", "Path"],
 };
 
 /// The length that commands are cut to.

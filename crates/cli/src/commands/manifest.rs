@@ -98,7 +98,7 @@ impl Push {
             config: context.config()?,
             platforms: Platforms::default(),
             patience: Patience::default(),
-            progress: of_layers(Direction::Push, true),
+            progress: of_layers(Direction::Push, None),
         };
         let pushed = push.run(&image, name)?;
         print(&format!("{}\n", pushed.target.digest))?;

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
+
 /// Bytes, as `512m` or `1.5GiB`: powers of 1024 whatever the unit is called.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let wrong = || format!("invalid size: '{text}'");
@@ -59,6 +61,34 @@ pub fn duration(text: &str) -> Result<i64, String> {
     }
     let nanoseconds = total.round() as i64;
     Ok(if negative { -nanoseconds } else { nanoseconds })
+}
+
+/// Nanoseconds since 1970 of an instant: RFC 3339 in whole or in part, seconds since 1970, or a span before `now`.
+pub fn instant(text: &str, now: Timestamp) -> Result<i64, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is no point in time: expected 2026-01-31T15:04:05Z, seconds since 1970, or a span such as 10m"
+        )
+    };
+    if let Ok(span) = duration(text) {
+        let now = i64::try_from(now.as_nanosecond()).map_err(|_| wrong())?;
+        return now.checked_sub(span).ok_or_else(wrong);
+    }
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !seconds.is_empty() && digits(seconds) && digits(fraction) {
+        let nanoseconds = format!("{fraction:0<9.9}").parse::<i64>().map_err(|_| wrong())?;
+        let seconds = seconds.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000_000_000));
+        return seconds.and_then(|seconds| seconds.checked_add(nanoseconds)).ok_or_else(wrong);
+    }
+    let time = text.parse::<Timestamp>().ok().or_else(|| civil(text));
+    time.and_then(|time| i64::try_from(time.as_nanosecond()).ok()).ok_or_else(wrong)
+}
+
+/// A date, with or without a time of day, where no zone is said: UTC.
+fn civil(text: &str) -> Option<Timestamp> {
+    let text = if text.len() == 13 { format!("{text}:00") } else { text.to_owned() };
+    let time: jiff::civil::DateTime = text.trim_end_matches('Z').parse().ok()?;
+    jiff::tz::TimeZone::UTC.to_timestamp(time).ok()
 }
 
 fn digits(text: &str) -> bool {
@@ -179,6 +209,23 @@ mod tests {
         assert_eq!(duration("3d"), Err("time: unknown unit \"d\" in duration \"3d\"".into()));
         for wrong in ["", "s", "-", "1.2.3s", "9999999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn instants_are_absolute_or_before_now() {
+        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        let second = |text: &str| instant(text, now).map(|nanoseconds| nanoseconds / 1_000_000_000);
+        let noon = now.as_second();
+        assert_eq!(second("10m"), Ok(noon - 600));
+        assert_eq!(second("2026-01-31T13:00:00+01:00"), Ok(noon));
+        assert_eq!(second("2026-01-31T12:00:00"), Ok(noon));
+        assert_eq!(second("2026-01-31T12:00"), Ok(noon));
+        assert_eq!(second("2026-01-31T12"), Ok(noon));
+        assert_eq!(second("2026-01-31"), Ok(noon - 12 * 3600));
+        assert_eq!(instant("1136073600.000000001", now), Ok(1_136_073_600_000_000_001));
+        for wrong in ["", "soon", "2026-13-01", "1.2.3", "99999999999999999999"] {
+            assert!(instant(wrong, now).is_err(), "{wrong}");
         }
     }
 

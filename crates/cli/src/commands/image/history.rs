@@ -38,7 +38,7 @@ const LIST: List<'_> = List {
         Column { header: "SIZE", field: "Size" },
         Column { header: "COMMENT", field: "Comment" },
     ],
-    default: "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+    default: &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"],
 };
 
 /// The length that commands are cut to.

@@ -67,9 +67,9 @@ impl Images {
             print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let default = match self.digests {
-            false => "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-            true => "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+        let default: &[&str] = match self.digests {
+            false => &["Repository", "Tag", "ID", "CreatedSince", "Size"],
+            true => &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"],
         };
         let rows: Vec<Row> = listed.iter().map(|line| self.row(line)).collect();
         print(&List { columns: COLUMNS, default }.render(self.format.as_deref(), &rows)?)?;

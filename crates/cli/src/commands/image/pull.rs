@@ -1,17 +1,18 @@
 //! `berth pull`
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::{Builtin, Platforms};
+use image::{Builtin, Platforms, Pulled};
 use oci::Reference;
 use oci::image::Platform;
 use registry::Patience;
 
 use crate::commands::Outcome;
 use crate::commands::context::Context;
-use crate::commands::output::print;
 use crate::commands::output::progress::{Direction, of_layers};
+use crate::commands::output::{Stream, print};
 
 #[derive(Args)]
 pub struct Pull {
@@ -37,36 +38,51 @@ impl Pull {
         if let Some(builtin) = Builtin::named(&self.name) {
             return self.take_builtin(context, builtin);
         }
-        let config = context.config()?;
-        let candidates = context.candidates(&config, &self.name)?;
-        if !self.quiet {
-            announce(&self.name, &candidates)?;
-        }
         let platforms = match (self.platform, self.all_platforms) {
             (_, true) => Platforms::All,
             (Some(platform), false) => Platforms::One(platform),
             (None, false) => Platforms::default(),
         };
-        let pull = image::Pull {
-            images: context.images()?,
-            config,
-            policy: context.policy()?,
-            platforms,
-            discard_blobs: self.discard_blobs,
-            patience: Patience::default(),
-            progress: of_layers(Direction::Pull, self.quiet),
-        };
-        let pulled = pull.run(&candidates)?;
-        let (name, familiar) = (&pulled.reference, pulled.reference.familiar());
-        if self.quiet {
-            print(&format!("{name}\n"))?;
-            return Ok(ExitCode::SUCCESS);
+        let after_slash = self.name.rsplit('/').next().unwrap_or_default();
+        if !self.quiet && !after_slash.contains([':', '@']) {
+            print("Using default tag: latest\n")?;
         }
-        let status = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
-        let digest = pulled.target.digest;
-        print(&format!("Digest: {digest}\nStatus: {status} for {familiar}\n{name}\n"))?;
+        let told = (!self.quiet).then_some(Stream::Stdout);
+        let pulled = pull(context, &self.name, platforms, self.discard_blobs, told)?;
+        print(&format!("{}\n", pulled.reference))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Pulls an image, and tells on a stream how that goes.
+pub fn pull(
+    context: &Context,
+    name: &str,
+    platforms: Platforms,
+    discard_blobs: bool,
+    told: Option<Stream>,
+) -> Result<Pulled, Box<dyn Error>> {
+    let config = context.config()?;
+    let candidates = context.candidates(&config, name)?;
+    if let Some(stream) = told {
+        announce(stream, &candidates)?;
+    }
+    let pull = image::Pull {
+        images: context.images()?,
+        config,
+        policy: context.policy()?,
+        platforms,
+        discard_blobs,
+        patience: Patience::default(),
+        progress: of_layers(Direction::Pull, told),
+    };
+    let pulled = pull.run(&candidates)?;
+    if let Some(stream) = told {
+        let status = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
+        let (digest, name) = (pulled.target.digest, pulled.reference.familiar());
+        stream.print(&format!("Digest: {digest}\nStatus: {status} for {name}\n"))?;
+    }
+    Ok(pulled)
 }
 
 impl Pull {
@@ -85,12 +101,8 @@ impl Pull {
     }
 }
 
-fn announce(given: &str, candidates: &[Reference]) -> std::io::Result<()> {
+fn announce(stream: Stream, candidates: &[Reference]) -> std::io::Result<()> {
     let Some(first) = candidates.first() else { return Ok(()) };
-    let after_slash = given.rsplit('/').next().unwrap_or_default();
-    if !after_slash.contains([':', '@']) {
-        print("Using default tag: latest\n")?;
-    }
     let what = first.digest().map_or_else(|| first.tag().unwrap_or_default().to_owned(), ToString::to_string);
-    print(&format!("{what}: Pulling from {}\n", first.path()))
+    stream.print(&format!("{what}: Pulling from {}\n", first.path()))
 }

@@ -10,8 +10,8 @@ use registry::Patience;
 
 use crate::commands::Outcome;
 use crate::commands::context::Context;
-use crate::commands::output::print;
 use crate::commands::output::progress::{Direction, of_layers};
+use crate::commands::output::{Stream, print};
 
 #[derive(Args)]
 pub struct Push {
@@ -60,7 +60,7 @@ impl Push {
                 config: context.config()?,
                 platforms: self.platform.clone().map_or_else(Platforms::default, Platforms::One),
                 patience: Patience::default(),
-                progress: of_layers(Direction::Push, self.quiet),
+                progress: of_layers(Direction::Push, (!self.quiet).then_some(Stream::Stdout)),
             };
             let pushed = push.run(image, destination)?;
             let (tag, target) = (destination.tag().unwrap_or_default(), pushed.target);

@@ -1,5 +1,6 @@
 //! `--format`: Go templates, tables of them, and JSON, as Docker has them.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use gotmpl::{MissingKey, Template, TemplateError, Value, to_value};
@@ -20,23 +21,26 @@ pub struct Column {
 /// A line, by the names that templates use.
 pub type Row = Map<String, Json>;
 
+/// The field, never shown, with what `{{.Label "NAME"}}` looks in; `null` in the line of headers.
+pub const LABELS: &str = "_labels";
+
 /// What a list looks like.
 pub struct List<'a> {
     /// All fields that a template may use, with their headers.
     pub columns: &'a [Column],
-    /// The template of the table that is shown without `--format`.
-    pub default: &'a str,
+    /// The fields of the table that is shown without `--format`.
+    pub default: &'a [&'a str],
 }
 
 impl List<'_> {
     /// The rows in the form that `--format` asks for.
     pub fn render(&self, format: Option<&str>, rows: &[Row]) -> Result<String, Box<dyn Error>> {
-        let format = match format {
-            None | Some("table") => format!("table {}", self.default),
-            Some(format) => format.replace("\\t", "\t").replace("\\n", "\n"),
+        let Some(format) = format.filter(|format| *format != "table") else {
+            return Ok(table(&self.plain(rows)));
         };
+        let format = unescaped(format);
         if format == "json" {
-            let lines = rows.iter().map(|row| Ok(serde_json::to_string(row)? + "\n"));
+            let lines = rows.iter().map(|row| Ok(serde_json::to_string(&sorted(row))? + "\n"));
             return lines.collect();
         }
         let Some(columns) = format.strip_prefix("table ") else {
@@ -45,14 +49,42 @@ impl List<'_> {
             return lines.collect();
         };
         let template = parse(columns)?;
-        let headers: Row =
-            self.columns.iter().map(|column| (column.field.to_owned(), column.header.into())).collect();
+        let headers = self.columns.iter().map(|column| (column.field.to_owned(), column.header.into()));
+        let headers: Row = headers.chain([(LABELS.to_owned(), Json::Null)]).collect();
         let mut lines = vec![execute(&template, &headers)?];
         for row in rows {
             lines.push(execute(&template, row)?);
         }
         Ok(table(&lines))
     }
+
+    /// The lines of the table that is shown without `--format`: no template is needed for them.
+    fn plain(&self, rows: &[Row]) -> Vec<String> {
+        let header = |field: &&str| {
+            let column = self.columns.iter().find(|column| column.field == *field);
+            column.map_or_else(|| field.to_uppercase(), |column| column.header.to_owned())
+        };
+        let cell = |row: &Row, field: &str| match row.get(field) {
+            Some(Json::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
+        let headers = self.default.iter().map(header).collect::<Vec<_>>().join("\t");
+        let lines = rows
+            .iter()
+            .map(|row| self.default.iter().map(|field| cell(row, field)).collect::<Vec<_>>().join("\t"));
+        std::iter::once(headers).chain(lines).collect()
+    }
+}
+
+/// Fields in the order of their names, as Go writes its maps, without those that are never shown.
+fn sorted(row: &Row) -> BTreeMap<&String, &Json> {
+    row.iter().filter(|(name, _)| !name.starts_with('_')).collect()
+}
+
+/// Tabs and line breaks as they are written on command lines.
+fn unescaped(format: &str) -> String {
+    format.replace("\\t", "\t").replace("\\n", "\n")
 }
 
 /// One value through a template; `json` prints all of it.
@@ -60,8 +92,7 @@ pub fn one(format: &str, value: &impl serde::Serialize) -> Result<String, Box<dy
     if format == "json" {
         return Ok(serde_json::to_string(value)? + "\n");
     }
-    let template = parse(&format.replace("\\t", "\t").replace("\\n", "\n"))?;
-    Ok(execute(&template, value)? + "\n")
+    Ok(execute(&parse(&unescaped(format))?, value)? + "\n")
 }
 
 /// A document as Docker prints it: JSON, indented by four spaces.
@@ -120,7 +151,20 @@ fn parse(source: &str) -> Result<Template, Box<dyn Error>> {
             let length = argument(args, 1)?.as_int().unwrap_or(0).max(0) as usize;
             Ok(Value::String(text(args, 0)?.chars().take(length).collect::<String>().into()))
         });
-    template.parse(source).map_err(|error| format!("--format {source:?}: {error}").into())
+    let template = template.func("label", label);
+    // A method with an argument, which maps don't have.
+    let rewritten = source.replace(".Label \"", "label . \"");
+    template.parse(&rewritten).map_err(|error| format!("--format {source:?}: {error}").into())
+}
+
+/// `{{.Label "com.example.my-key"}}`: its value, or `my key` in the headers.
+fn label(args: &[Value]) -> Result<Value, TemplateError> {
+    let name = text(args, 1)?;
+    let shown = match argument(args, 0)?.field(LABELS) {
+        Some(Value::Map(labels)) => labels.get(name.as_str()).map(ToString::to_string).unwrap_or_default(),
+        _ => name.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " "),
+    };
+    Ok(Value::String(shown.into()))
 }
 
 fn execute(template: &Template, value: &impl serde::Serialize) -> Result<String, Box<dyn Error>> {
@@ -149,7 +193,8 @@ fn to_json(value: &Value) -> Json {
         Value::String(value) => Json::String(value.to_string()),
         Value::List(values) => Json::Array(values.iter().map(to_json).collect()),
         Value::Map(map) => {
-            Json::Object(map.iter().map(|(key, value)| (key.to_string(), to_json(value))).collect())
+            let shown = map.iter().filter(|(key, _)| !key.starts_with('_'));
+            Json::Object(shown.map(|(key, value)| (key.to_string(), to_json(value))).collect())
         }
         _ => Json::Null,
     }
@@ -161,7 +206,7 @@ mod tests {
 
     const LIST: List<'_> = List {
         columns: &[Column { header: "IMAGE ID", field: "ID" }, Column { header: "TAG", field: "Tag" }],
-        default: "{{.ID}}\t{{.Tag}}",
+        default: &["ID", "Tag"],
     };
 
     fn rows() -> Vec<Row> {
@@ -179,6 +224,16 @@ mod tests {
         assert_eq!(render(Some("{{.ID}}/{{upper .Tag}}")), "1/LATEST\n22222222222222/LATEST\n");
         assert_eq!(render(Some("json")).lines().next(), Some(r#"{"ID":"1","Tag":"latest"}"#));
         assert_eq!(render(Some("{{json .ID}}")), "\"1\"\n\"22222222222222\"\n");
+    }
+
+    #[test]
+    fn labels_are_looked_up_and_headed_by_their_last_word() {
+        let mut row = rows().remove(0);
+        row.insert(LABELS.to_owned(), serde_json::json!({ "org.my-team": "blue" }));
+        let shown = LIST.render(Some("table {{.Label \"org.my-team\"}}\t{{.ID}}"), &[row.clone()]).unwrap();
+        assert_eq!(shown, "my team   IMAGE ID\nblue      1\n");
+        assert_eq!(LIST.render(Some("{{.Label \"other\"}}"), &[row.clone()]).unwrap(), "\n");
+        assert_eq!(LIST.render(Some("json"), &[row]).unwrap(), "{\"ID\":\"1\",\"Tag\":\"latest\"}\n");
     }
 
     #[test]

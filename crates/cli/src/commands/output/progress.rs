@@ -1,12 +1,13 @@
 //! How layers proceed: a bar each on a terminal, a line for each change of state elsewhere.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, stdout};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{LayerState, Progress, Silent};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use oci::image::Digest;
+
+use super::Stream;
 
 /// The words for what is done to layers.
 #[derive(Clone, Copy)]
@@ -17,17 +18,17 @@ pub enum Direction {
     Push,
 }
 
-/// What shows progress on standard output.
-pub fn of_layers(direction: Direction, quiet: bool) -> Arc<dyn Progress> {
-    match (quiet, stdout().is_terminal()) {
-        (true, _) => Arc::new(Silent),
-        (false, true) => Arc::new(Bars {
-            direction,
-            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
-            layers: Mutex::default(),
-        }),
-        (false, false) => Arc::new(Lines { direction, last: Mutex::default() }),
+/// What shows progress on a stream; nothing where that is none.
+pub fn of_layers(direction: Direction, stream: Option<Stream>) -> Arc<dyn Progress> {
+    let Some(stream) = stream else { return Arc::new(Silent) };
+    if !stream.is_terminal() {
+        return Arc::new(Lines { direction, stream, last: Mutex::default() });
     }
+    let target = match stream {
+        Stream::Stdout => ProgressDrawTarget::stdout(),
+        Stream::Stderr => ProgressDrawTarget::stderr(),
+    };
+    Arc::new(Bars { direction, bars: MultiProgress::with_draw_target(target), layers: Mutex::default() })
 }
 
 impl Direction {
@@ -50,6 +51,7 @@ impl Direction {
 /// Lines, without the steps in between.
 struct Lines {
     direction: Direction,
+    stream: Stream,
     last: Mutex<HashMap<Digest, &'static str>>,
 }
 
@@ -62,7 +64,7 @@ impl Progress for Lines {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.insert(*digest, words) != Some(words) {
             // What can't be printed has no reader.
-            let _ = super::print(&format!("{}: {words}\n", digest.short()));
+            let _ = self.stream.print(&format!("{}: {words}\n", digest.short()));
         }
     }
 }

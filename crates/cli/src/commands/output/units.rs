@@ -32,7 +32,7 @@ pub fn ago(created: Option<&str>) -> String {
         Some(then) => {
             let then = Duration::from_secs(then.as_second().max(0).unsigned_abs());
             let elapsed = (UNIX_EPOCH + then).elapsed().unwrap_or_default();
-            format!("{} ago", duration(elapsed))
+            format!("{} ago", engine::human_duration(elapsed))
         }
         None => "N/A".to_owned(),
     }
@@ -47,26 +47,6 @@ pub fn timestamp(created: Option<&str>) -> String {
 /// Unknown times are written as the year 1 by Go, which is as good as none.
 fn parse(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().filter(|time| time.as_second() > -62_000_000_000)
-}
-
-/// Docker's rough durations.
-fn duration(elapsed: Duration) -> String {
-    let seconds = elapsed.as_secs();
-    let minutes = seconds / 60;
-    let hours = (seconds + 1800) / 3600;
-    match (seconds, minutes, hours) {
-        (0, ..) => "Less than a second".to_owned(),
-        (1, ..) => "1 second".to_owned(),
-        (2..60, ..) => format!("{seconds} seconds"),
-        (_, 1, _) => "About a minute".to_owned(),
-        (_, 2..60, _) => format!("{minutes} minutes"),
-        (.., 1) => "About an hour".to_owned(),
-        (.., 2..48) => format!("{hours} hours"),
-        (.., 48..336) => format!("{} days", hours / 24),
-        (.., 336..1440) => format!("{} weeks", hours / 24 / 7),
-        (.., 1440..17_520) => format!("{} months", hours / 24 / 30),
-        _ => format!("{} years", hours / 24 / 365),
-    }
 }
 
 /// A time span such as `24h`, `1h30m` or `7d`.
@@ -140,24 +120,6 @@ mod tests {
             assert_eq!(size(bytes, 3), shown);
         }
         assert_eq!(size(1_234_567_890, 4), "1.235GB");
-    }
-
-    #[test]
-    fn durations_are_rough() {
-        for (seconds, shown) in [
-            (0, "Less than a second"),
-            (59, "59 seconds"),
-            (61, "About a minute"),
-            (3599, "59 minutes"),
-            (3600, "About an hour"),
-            (7200, "2 hours"),
-            (86_400 * 3, "3 days"),
-            (86_400 * 15, "2 weeks"),
-            (86_400 * 70, "2 months"),
-            (86_400 * 365 * 3, "3 years"),
-        ] {
-            assert_eq!(duration(Duration::from_secs(seconds)), shown, "{seconds}");
-        }
     }
 
     #[test]
