@@ -40,6 +40,15 @@ pub struct ExecConfig {
 }
 
 impl Engine {
+    /// The ids of the processes that `exec` added and that somebody waits for.
+    pub(crate) fn exec_ids(&self, id: &str) -> Option<Vec<String>> {
+        let entries = std::fs::read_dir(self.paths().running(id).join("exec")).ok()?;
+        let mut ids: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort();
+        (!ids.is_empty()).then_some(ids)
+    }
+
     /// What runs, made of what the container's first process is and what is asked for.
     pub(crate) fn exec_process(&self, payload: &runtime::Container, config: &ExecConfig) -> Result<Process> {
         let spec = payload.config()?;

@@ -4,6 +4,7 @@
 //! what one that was killed left half done. Each running container has one small process beside it, its monitor.
 
 mod attend;
+mod boot;
 mod clock;
 pub mod config;
 mod container;
@@ -14,6 +15,7 @@ mod events;
 mod exec;
 mod filters;
 mod id;
+mod inspect;
 mod launch;
 mod list;
 pub mod merge;
@@ -25,9 +27,12 @@ mod signal;
 pub mod spec;
 mod start;
 mod state;
+mod stats;
 mod stop;
+mod top;
 pub mod users;
 
+pub use boot::Booted;
 pub use clock::human as human_duration;
 pub use container::{Container, MountPoint};
 pub use create::Created;
@@ -36,10 +41,15 @@ pub use error::{Error, Kind, Result};
 pub use events::{Actor, Event, EventQuery, Events};
 pub use exec::ExecConfig;
 pub use filters::Filters;
+pub use inspect::{
+    GraphDriver, Inspect, InspectCheck, InspectHealth, InspectState, KernelView, NetworkSettings,
+};
 pub use list::{ListQuery, Summary};
 pub use paths::Paths;
 pub use remove::{Pruned, RemoveOptions};
 pub use signal::parse as parse_signal;
 pub use start::MONITOR;
 pub use state::{Health, Port, Row, State, Status};
+pub use stats::{Interface, Usage};
 pub use stop::{Condition, StopOptions};
+pub use top::Top;
