@@ -37,15 +37,25 @@ pub(crate) struct Attended {
     lock: Option<Lock>,
     /// What was last written, while the lock is held.
     state: State,
+    /// What was asked for, as it was read for the first start.
+    first: Option<Container>,
 }
 
 impl Attended {
     /// `lock` is that of the container, where the one who started the monitor handed it over.
     pub fn new(engine: Engine, id: String, own_lock: OwnedFd, lock: Option<Lock>) -> Attended {
-        Attended { engine, id, own_lock, lock, state: State::default() }
+        Attended { engine, id, own_lock, lock, state: State::default(), first: None }
     }
 
-    pub fn container(&self) -> Result<Container> {
+    /// What the event loop has to know of the container.
+    pub fn monitor_config(&mut self) -> Result<::monitor::Config> {
+        let container = self.container()?;
+        let config = crate::start::monitor_config(&self.engine, &container)?;
+        self.first = Some(container);
+        Ok(config)
+    }
+
+    fn container(&self) -> Result<Container> {
         let gone = || Error::NoSuchContainer(self.id.clone());
         match &self.lock {
             Some(lock) => lock.container()?.ok_or_else(gone),
@@ -84,9 +94,14 @@ impl Attended {
 
     fn run(&mut self, container: &Container, stdio: &PayloadStdio) -> Result<Started> {
         let engine = &self.engine;
-        let rootfs = engine.images()?.snapshots().snapshot(&self.id)?.mount(None)?;
-        let spec = engine.spec(container, rootfs.as_fd())?;
-        let bundle = Bundle::new(&engine.paths().container(&self.id).join("bundle"), spec)?;
+        let snapshot = engine.images()?.snapshots().snapshot(&self.id)?;
+        let rootfs = snapshot.mount(None)?;
+        let mut spec = engine.spec(container, rootfs.as_fd())?;
+        if let Some(root) = &mut spec.root {
+            // Where it is attached, in the container's mount namespace alone.
+            root.path = snapshot.path().join("merged").to_string_lossy().into_owned();
+        }
+        let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
         let options = CreateOptions { rootfs: Some(rootfs), start: true, ..options(stdio)? };
         let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options)
             .map_err(|failure| crate::error::start_failure(&failure))?;
@@ -204,7 +219,7 @@ impl Charge for Attended {
     fn start(&mut self, stdio: &PayloadStdio) -> std::result::Result<Started, Failed> {
         let started = (|| {
             self.take_lock()?;
-            let container = self.container()?;
+            let container = self.first.take().map_or_else(|| self.container(), Ok)?;
             self.run(&container, stdio)
         })();
         started.map_err(|error: Error| Failed { message: sentence(&error), code: error.exit_code() })

@@ -30,6 +30,7 @@ mod state;
 mod stats;
 mod stop;
 mod top;
+mod update;
 pub mod users;
 
 pub use boot::Booted;
@@ -53,3 +54,4 @@ pub use state::{Health, Port, Row, State, Status};
 pub use stats::{Interface, Usage};
 pub use stop::{Condition, StopOptions};
 pub use top::Top;
+pub use update::UpdateConfig;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::container::Container;
-use crate::create::row;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::filters::Filters;
@@ -86,29 +85,6 @@ impl Engine {
         record::drop_name(&self.paths().names(), &old, &record.id)?;
         self.events().emit(&[record.event("rename", [("oldName", format!("/{old}"))])]);
         Ok(())
-    }
-
-    /// Changes the restart policy of a container.
-    ///
-    /// # Errors
-    /// Where it goes when it ends, which excludes starting it again.
-    pub fn update_restart_policy(
-        &self,
-        container: &Container,
-        policy: &crate::config::RestartPolicy,
-    ) -> Result<()> {
-        let (lock, mut state) = self.lock(container)?;
-        let Some(mut record) = lock.container()? else {
-            return Err(Error::NoSuchContainer(container.name.clone()));
-        };
-        if record.asked.host_config.auto_remove && !matches!(policy.name.as_str(), "" | "no") {
-            let cause = "Restart policy cannot be updated because AutoRemove is enabled for the container";
-            return Err(Error::Conflict(cause.to_owned()));
-        }
-        record.asked.host_config.restart_policy = policy.clone();
-        state.row = row(&record);
-        lock.write_container(&record)?;
-        lock.write_state(&state)
     }
 
     /// Removes all containers that do not run and that `filters` (`label`, `until`) let through.
