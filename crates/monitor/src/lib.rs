@@ -23,5 +23,5 @@ pub mod log;
 pub mod restart;
 pub mod stdio;
 
-pub use attend::Config;
+pub use attend::{Config, attend, resume};
 pub use charge::{Charge, Ended, Intent, Luggage, Started};

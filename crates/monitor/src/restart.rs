@@ -49,6 +49,11 @@ impl Policy {
         }
     }
 
+    /// Whether it restarts a payload that ended with `code` at all.
+    pub fn restarts_after(self, code: u8) -> bool {
+        self.wants(code, 0)
+    }
+
     fn wants(self, code: u8, restarts: u32) -> bool {
         match self {
             Self::No => false,
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_policy_decides() {
-        let mut ends = |policy, code, stopped| {
+        let ends = |policy, code, stopped| {
             Restarts::default().ended(policy, code, stopped, AT_ONCE) == Decision::End
         };
         assert!(ends(Policy::No, 1, false));

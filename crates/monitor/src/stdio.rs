@@ -1,6 +1,6 @@
 //! What the payload reads and writes: three pipes, or a terminal.
 //!
-//! [`stdio`](pair) makes both sides. The payload's goes to whoever starts it and is closed here once it runs, so that
+//! `pair` makes both sides. The payload's goes to whoever starts it and is closed here once it runs, so that
 //! the monitor sees end of file when the payload's last process has closed its own.
 
 use std::fs::File;

@@ -7,6 +7,7 @@ pub mod bare;
 pub mod bpf;
 mod entry;
 pub mod fsid;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod nsfs;

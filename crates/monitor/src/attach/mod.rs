@@ -17,11 +17,16 @@
 //! `{"dropped"}` and left behind; but the client that started the container in the foreground is one that the payload
 //! waits for, as for the reader of a pipe.
 
+mod client;
 mod keys;
+mod relay;
+pub(crate) mod server;
 mod terminal;
 pub(crate) mod wire;
 
+pub use client::{Client, Ending, Session, Signals};
 pub use keys::{DetachKeys, InvalidKeys};
+pub use relay::Relay;
 pub use terminal::RawMode;
 pub use wire::{Exited, Failed, FrameKind, HEADER, Status, Wants, header};
 

@@ -13,7 +13,21 @@
 //! Bytes are kept and given back as they are, a terminal's escape sequences among them: who prints a log on a terminal
 //! prints what the payload would have printed there.
 
+mod journald;
+mod json;
+mod lines;
+mod local;
 mod options;
+mod printer;
+mod reader;
 mod tag;
+pub(crate) mod time;
+mod writer;
 
 pub use options::{About, Config, DRIVERS, Driver, Invalid, Mode};
+pub use reader::{Query, Reader, Sink};
+pub use tag::InvalidTag;
+pub use writer::{Begun, Writer};
+
+#[cfg(test)]
+mod model;
