@@ -4,16 +4,21 @@ mod container;
 mod context;
 mod df;
 mod entry;
+mod events;
 mod flags;
 mod fsck;
 mod gc;
 mod image;
+mod info;
+mod inspect;
 mod layers;
 mod login;
 mod logout;
 mod manifest;
+mod manual;
 mod output;
 mod values;
+mod version;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +38,10 @@ const COMMANDS: &[Entry] = &[
     command!("rm", "Remove one or more containers", container::rm::Rm),
     command!("rename", "Give a container another name", container::rename::Rename),
     command!("wait", "Wait until containers stop, and print their exit codes", container::wait::Wait),
+    command!("inspect", "Show all that is known of containers or images", inspect::Inspect),
+    command!("top", "Show the processes of a container", container::top::Top),
+    command!("stats", "Show what containers use, again and again", container::stats::Stats),
+    command!("port", "Show where ports of a container are published", container::port::Port),
     group!("container", "Manage containers", container::COMMANDS),
     command!("pull", "Download an image from a registry", image::pull::Pull),
     command!("push", "Upload an image to a registry", image::push::Push),
@@ -48,9 +57,14 @@ const COMMANDS: &[Entry] = &[
     command!("logout", "Log out from a registry", logout::Logout),
     group!("manifest", "Manage manifests and lists of them", manifest::COMMANDS),
     command!("layers", "Show what a container's root is made of", layers::Layers),
+    command!("events", "Show what happens to containers and images", events::Events),
+    command!("info", "Show facts about this host and what is on it", info::Info),
+    command!("version", "Show the versions of berth and the kernel", version::Version),
     command!("df", "Show what images take on disk", df::Df),
     command!("gc", "Free what nothing refers to", gc::Gc),
     command!("fsck", "Check what is on disk, and mend it", fsck::Fsck),
+    command!("completion", "Print the completion script of a shell", manual::Completion),
+    command!("man", "Write manual pages", manual::Man),
 ];
 
 /// Runs the command that `words` (with the program's name first) are for, where it is one of these.

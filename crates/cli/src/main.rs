@@ -34,13 +34,17 @@ fn main() -> ExitCode {
 
 /// What is asked of the binary as a whole: help, the version, or a command that there is not.
 fn whole(args: Vec<OsString>) -> ExitCode {
-    let tools = toolbox::command();
-    // As they stand in their tables; then the tools, by name.
-    let tools = tools.get_subcommands().cloned().map(|tool| tool.display_order(100));
-    let whole = commands::command().subcommands(tools).subcommand(oci::command().display_order(101));
-    match whole.try_get_matches_from(&args) {
+    match whole_tree().try_get_matches_from(&args) {
         // Flags for images before a tool: it says which one it does not take.
         Ok(_) => toolbox::run(args),
         Err(error) => commands::usage(&error),
     }
+}
+
+/// All commands with all their flags.
+fn whole_tree() -> clap::Command {
+    let tools = toolbox::command();
+    // As they stand in their tables; then the tools, by name.
+    let tools = tools.get_subcommands().cloned().map(|tool| tool.display_order(100));
+    commands::command().subcommands(tools).subcommand(oci::command().display_order(101))
 }

@@ -1,15 +1,13 @@
 //! `berth image inspect`
 
-use std::process::ExitCode;
-
 use clap::Args;
 use image::{Image, Images};
 use serde_json::{Value, json};
 
 use super::rm::familiar;
+use crate::commands::Outcome;
 use crate::commands::context::Context;
-use crate::commands::output::{format, print};
-use crate::commands::{Outcome, told};
+use crate::commands::inspect::{Found, show};
 
 #[derive(Args)]
 pub struct Inspect {
@@ -24,26 +22,19 @@ pub struct Inspect {
 impl Inspect {
     pub fn run(self, context: &Context) -> Outcome {
         let images = context.images()?;
-        let mut status = ExitCode::SUCCESS;
-        let mut found = Vec::new();
-        for name in &self.images {
-            match context.find(&images, name) {
-                Ok(image) => found.push(describe(&images, &image)),
-                Err(error) => {
-                    eprintln!("berth: {}", told(&error));
-                    status = ExitCode::FAILURE;
-                }
-            }
-        }
-        match &self.format {
-            None => print(&format::pretty(&found)?)?,
-            Some(template) => {
-                for image in &found {
-                    print(&format::one(template, image)?)?;
-                }
-            }
-        }
-        Ok(status)
+        show(&self.images, self.format.as_deref(), |name| {
+            Ok(describe(&images, &context.find(&images, name)?))
+        })
+    }
+}
+
+/// The image of this name, if there is one.
+pub fn find(context: &Context, name: &str) -> Found {
+    let images = context.images()?;
+    match context.find(&images, name) {
+        Ok(image) => Ok(Some(describe(&images, &image))),
+        Err(image::Error::NotFound(_) | image::Error::Reference(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -106,11 +106,16 @@ pub fn pretty(value: &impl serde::Serialize) -> serde_json::Result<String> {
 
 /// Aligns the cells of lines, which tabs separate.
 pub fn table(lines: &[String]) -> String {
+    aligned(lines, MIN_WIDTH)
+}
+
+/// The same with columns of at least this width.
+pub fn aligned(lines: &[String], min_width: usize) -> String {
     let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let width = |at: usize| {
         let longest = cells.iter().filter(|row| row.len() > at + 1).map(|row| row[at].chars().count()).max();
-        (longest.unwrap_or(0) + PADDING).max(MIN_WIDTH)
+        (longest.unwrap_or(0) + PADDING).max(min_width)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();

@@ -16,6 +16,18 @@ pub fn size(bytes: u64, digits: usize) -> String {
     format!("{}{}", significant(value, digits), UNITS[unit])
 }
 
+/// A size in powers of 1024: `7.443GiB`.
+pub fn binary(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{}{}", significant(value, 4), UNITS[unit])
+}
+
 /// Go's `%.Ng` for values below a million: no trailing zeros.
 fn significant(value: f64, digits: usize) -> String {
     let whole = if value < 1.0 { 1 } else { value.log10().floor() as usize + 1 };
@@ -120,6 +132,11 @@ mod tests {
             assert_eq!(size(bytes, 3), shown);
         }
         assert_eq!(size(1_234_567_890, 4), "1.235GB");
+        assert_eq!(
+            (binary(1023), binary(1 << 20), binary(24 << 30)),
+            ("1023B".into(), "1MiB".into(), "24GiB".into())
+        );
+        assert_eq!(binary(1_234_567_890), "1.15GiB");
     }
 
     #[test]
