@@ -8,8 +8,8 @@ pub fn run(args: &[String]) -> Outcome {
         None => ("oci", args),
         Some((suite, rest)) => (suite.as_str(), rest),
     };
-    if suite != "oci" {
-        return Err(Failure::new(format!("no benchmark is called {suite:?}: there is oci")));
+    if !matches!(suite, "oci" | "image") {
+        return Err(Failure::new(format!("no benchmark is called {suite:?}: there are oci and image")));
     }
     let mut build = cargo();
     build.args(["build", "--profile", "dist", "--package", "cli", "--package", "bench"]);

@@ -1,9 +1,10 @@
-//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci`.
+//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci|image`.
 //!
 //! Every figure is the median of runs that take turns, so that what else the machine does hits all alike, after some
 //! that are not counted.
 
 mod bundle;
+mod image;
 mod measure;
 mod oci;
 mod report;
@@ -12,27 +13,47 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What the command line says.
+#[derive(Default)]
 pub struct Options {
     /// The binary to measure.
     pub berth: PathBuf,
     /// Counted runs.
-    pub runs: usize,
+    pub runs: Option<usize>,
     /// Other runtimes, by name.
     pub peers: Vec<(String, PathBuf)>,
     /// CPUs to run on.
     pub cpus: Vec<u32>,
     /// Where the table goes besides stdout.
     pub markdown: Option<PathBuf>,
+    /// Where all figures go besides stdout, as JSON.
+    pub json: Option<PathBuf>,
+    /// Smaller, for a look.
+    pub quick: bool,
+    /// A disk to work on.
+    pub scratch: Option<PathBuf>,
+    /// The tools beside berth; all without.
+    pub tools: Option<Vec<String>>,
+    /// The figures; all without.
+    pub figures: Option<Vec<String>>,
 }
 
-const USAGE: &str =
-    "usage: bench oci --berth PATH [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]";
+impl Options {
+    /// Counted runs of what takes milliseconds.
+    pub fn many_runs(&self) -> usize {
+        self.runs.unwrap_or(if self.quick { 20 } else { 200 })
+    }
+}
+
+const USAGE: &str = "usage: bench oci --berth PATH [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]
+       bench image --berth PATH [--runs N] [--quick] [--tools podman,ctr,skopeo+umoci,docker]
+                   [--figures gzip,zstd,small,present,load,images,push] [--scratch DIR] [--markdown FILE] [--json FILE]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let suite = args.next();
     let outcome = match (suite.as_deref(), options(args)) {
         (Some("oci"), Ok(options)) => oci::run(&options),
+        (Some("image"), Ok(options)) => image::run(&options),
         (_, Err(problem)) => Err(format!("{problem}\n{USAGE}")),
         _ => Err(USAGE.to_owned()),
     };
@@ -46,13 +67,19 @@ fn main() -> ExitCode {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options =
-        Options { berth: PathBuf::new(), runs: 200, peers: Vec::new(), cpus: Vec::new(), markdown: None };
+    let mut options = Options::default();
+    let list = |value: String| Some(value.split(',').map(str::to_owned).collect());
     while let Some(flag) = args.next() {
+        if flag == "--quick" {
+            options.quick = true;
+            continue;
+        }
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--berth" => options.berth = value.into(),
-            "--runs" => options.runs = value.parse().map_err(|_| format!("--runs {value}: no number"))?,
+            "--runs" => {
+                options.runs = Some(value.parse().map_err(|_| format!("--runs {value}: no number"))?);
+            }
             "--peer" => {
                 let (name, path) =
                     value.split_once('=').ok_or_else(|| format!("--peer {value}: write NAME=PATH"))?;
@@ -63,6 +90,10 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
                 options.cpus = cpus.map_err(|_| format!("--cpus {value}: write 0,1"))?;
             }
             "--markdown" => options.markdown = Some(value.into()),
+            "--json" => options.json = Some(value.into()),
+            "--scratch" => options.scratch = Some(value.into()),
+            "--tools" => options.tools = list(value),
+            "--figures" => options.figures = list(value),
             _ => return Err(format!("unknown flag {flag}")),
         }
     }

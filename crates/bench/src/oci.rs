@@ -134,7 +134,7 @@ impl Bench<'_> {
                 }),
             });
         }
-        let (figures, failures) = race(contestants, WARM_UP, self.options.runs);
+        let (figures, failures) = race(contestants, WARM_UP, self.options.many_runs());
         let goals = [("floor", 1.6), ("crun", 0.45), ("youki", 0.25), ("runc", 0.15)];
         self.report.row(row, &figures, &failures, &goals.map(|(name, ratio)| Goal { name, ratio }));
         Ok(())
@@ -160,7 +160,7 @@ impl Bench<'_> {
                 }),
             });
         }
-        let (figures, failures) = race(contestants, WARM_UP, self.options.runs);
+        let (figures, failures) = race(contestants, WARM_UP, self.options.many_runs());
         self.report.row(
             "create + start + delete",
             &figures,
@@ -206,7 +206,7 @@ impl Bench<'_> {
             name: runtime.name.clone(),
             run: Box::new(|| time(self.command(runtime).args(["exec", &id(runtime), "/nothing"]))),
         });
-        let (figures, failed) = race(contestants.collect(), WARM_UP, self.options.runs);
+        let (figures, failed) = race(contestants.collect(), WARM_UP, self.options.many_runs());
         failures.extend(failed);
         for runtime in &running {
             time_silent(self.command(runtime).args(["delete", "--force", &id(runtime)]))?;
@@ -232,7 +232,7 @@ impl Bench<'_> {
                 run: Box::new(|| time(self.command(&self.berth).args(["state", &id(&self.berth)]))),
             },
         ];
-        let (figures, failures) = race(contestants, WARM_UP, self.options.runs);
+        let (figures, failures) = race(contestants, WARM_UP, self.options.many_runs());
         time_silent(self.command(&self.berth).args(["delete", "--force", &id(&self.berth)]))?;
         self.report.overhead("state, --version", &figures, &failures, Duration::from_micros(1200));
         Ok(())

@@ -30,8 +30,11 @@ impl Report {
         let cpus =
             if options.cpus.is_empty() { "all CPUs".to_owned() } else { format!("CPUs {:?}", options.cpus) };
         // Writing to a String can't fail.
-        let _ =
-            writeln!(text, "Medians of {} runs that took turns, on {cpus}, in milliseconds.", options.runs);
+        let _ = writeln!(
+            text,
+            "Medians of {} runs that took turns, on {cpus}, in milliseconds.",
+            options.many_runs()
+        );
         Self { text, markdown: options.markdown.clone(), missed: 0 }
     }
 

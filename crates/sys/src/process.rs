@@ -344,15 +344,41 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Waits for a child and gives the most memory that it ever had resident, in bytes (wait4(2), `ru_maxrss`).
+/// What a child took until its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Its wait status, as in wait(2).
+    pub status: i32,
+    /// CPU time in user space and in the kernel, of it and of those children that it waited for.
+    pub cpu: std::time::Duration,
+    /// The most memory that it, or one of those children, ever had resident, in bytes.
+    pub peak_memory: u64,
+}
+
+/// Waits for a child and gives what it took (wait4(2)).
+///
+/// # Errors
+/// Those of wait4(2).
+pub fn wait_for_spent(pid: Pid) -> io::Result<Spent> {
+    let mut status = 0;
+    // SAFETY: all-zero is a valid rusage, which the call fills in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        check(libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage).into())?;
+        usage
+    };
+    let time = |time: libc::timeval| {
+        std::time::Duration::from_secs(time.tv_sec as u64)
+            + std::time::Duration::from_micros(time.tv_usec as u64)
+    };
+    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    Ok(Spent { status, cpu, peak_memory: usage.ru_maxrss as u64 * 1024 })
+}
+
+/// Waits for a child and gives the most memory that it ever had resident, in bytes.
 ///
 /// # Errors
 /// Those of wait4(2).
 pub fn wait_for_peak_memory(pid: Pid) -> io::Result<u64> {
-    // SAFETY: all-zero is a valid rusage, which the call fills in.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        check(libc::wait4(pid.as_raw_nonzero().get(), std::ptr::null_mut(), 0, &raw mut usage).into())?;
-        Ok(usage.ru_maxrss as u64 * 1024)
-    }
+    Ok(wait_for_spent(pid)?.peak_memory)
 }
