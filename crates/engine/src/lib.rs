@@ -5,6 +5,7 @@
 
 mod attend;
 mod boot;
+pub mod check;
 mod clock;
 pub mod config;
 mod container;
@@ -19,6 +20,7 @@ mod inspect;
 mod launch;
 mod list;
 pub mod merge;
+pub mod mounts;
 mod paths;
 mod record;
 mod remove;
@@ -32,6 +34,7 @@ mod stop;
 mod top;
 mod update;
 pub mod users;
+pub mod volumes;
 
 pub use boot::Booted;
 pub use clock::human as human_duration;

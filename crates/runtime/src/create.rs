@@ -276,7 +276,12 @@ impl Making<'_> {
             cgroup_view: Some(CgroupView { paths, own_namespace: namespaces.has(Kind::Cgroup) }),
             namespaces: joined.collect::<Result<_>>()?,
             container: None,
-            sources: sources::open(&self.prepared.plan, &self.prepared.linux(), self.options.rootless)?,
+            sources: sources::open(
+                &self.prepared.plan,
+                &self.prepared.linux(),
+                self.options.rootless,
+                std::mem::take(&mut self.options.trees),
+            )?,
             net_devices,
             rootfs: self.options.rootfs.take(),
             stdio: self.options.stdio.take(),

@@ -1,5 +1,6 @@
 //! What a caller says about a new container beside its configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub struct CreateOptions<'a> {
     /// within the container's mount namespace, so that the host never sees it. Where init may not walk there, from
     /// within a user namespace, it goes over `/` instead.
     pub rootfs: Option<OwnedFd>,
+    /// Detached mounts that are the sources of binds, by the bind's place in `mounts`: its `source` is then only a name.
+    pub trees: BTreeMap<usize, OwnedFd>,
     /// The first process' stdin, stdout and stderr; without it those of the caller. A terminal takes their place.
     pub stdio: Option<[OwnedFd; 3]>,
     /// What the caller does for the container between its birth and its program, while init makes the mounts.

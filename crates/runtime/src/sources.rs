@@ -14,9 +14,13 @@ use crate::failure::{Failure, OrFail, Result};
 use crate::init::{open_bind, user_namespace};
 use crate::plan::{IdMapPlan, Namespaces, Source, StartPlan, Step};
 
-/// Opens them, by their place in `mounts`.
-pub(crate) fn open(plan: &StartPlan, linux: &Linux, rootless: bool) -> Result<BTreeMap<usize, OwnedFd>> {
-    let mut sources = BTreeMap::new();
+/// Opens them, by their place in `mounts`; `sources` has those that the caller opened.
+pub(crate) fn open(
+    plan: &StartPlan,
+    linux: &Linux,
+    rootless: bool,
+    mut sources: BTreeMap<usize, OwnedFd>,
+) -> Result<BTreeMap<usize, OwnedFd>> {
     let for_user = plan.namespaces.has(Kind::User) && !rootless;
     for step in &plan.init {
         let Step::Mount(mount) = step else { continue };
@@ -24,7 +28,10 @@ pub(crate) fn open(plan: &StartPlan, linux: &Linux, rootless: bool) -> Result<BT
         if mount.idmap.is_none() && !for_user {
             continue;
         }
-        let tree = open_bind(path, *recursive, *link)?;
+        let tree = match sources.remove(&mount.index) {
+            Some(tree) => tree,
+            None => open_bind(path, *recursive, *link)?,
+        };
         let slave = MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
         mount_setattr(tree.as_fd(), c"", &slave).or_fail_at("make slave", path)?;
         if let Some(map) = &mount.idmap {

@@ -22,6 +22,16 @@ pub fn materialize(lower: &[PathBuf], to: BorrowedFd<'_>, path: &Path) -> Result
         .map_err(|error| SnapshotError::io("copy layers to", path, error))
 }
 
+/// Copies all that is in one directory into an empty one, and gives it the attributes of the first: owners, modes, times,
+/// extended attributes, links between files and holes stay. What is mounted below the first is an error.
+///
+/// # Errors
+/// Those of the system calls.
+pub fn copy_directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    Copy::new(to).directory(&[from.try_clone_to_owned()?], to, b"")?;
+    Ok(attributes::copy(from, to)?)
+}
+
 /// Opens the directories of layers.
 pub fn open_all(layers: &[PathBuf]) -> Result<Vec<OwnedFd>> {
     let open =
@@ -157,11 +167,34 @@ fn data(source: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
         while at < end {
             let (mut read_at, mut write_at) = (at, at);
             let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
-            match copy_file_range(source, Some(&mut read_at), target, Some(&mut write_at), wanted)? {
-                0 => break,
-                copied => at += copied as u64,
+            match copy_file_range(source, Some(&mut read_at), target, Some(&mut write_at), wanted) {
+                Ok(0) => break,
+                Ok(copied) => at += copied as u64,
+                // From one kind of file system to another the kernel leaves it to us.
+                Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                    through_memory(source, target, at, end)?;
+                    at = end;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
     Ok(rustix::fs::ftruncate(target, size)?)
+}
+
+fn through_memory(source: &OwnedFd, target: &OwnedFd, mut at: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = rustix::io::pread(source, &mut buffer[..wanted], at)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let mut written = 0;
+        while written < read {
+            written += rustix::io::pwrite(target, &buffer[written..read], at + written as u64)?;
+        }
+        at += read as u64;
+    }
+    Ok(())
 }

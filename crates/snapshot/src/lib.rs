@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 use oci::image::Digest;
 use rustix::fs::{Mode, OFlags};
 
+pub use copy::copy_directory;
 pub use error::SnapshotError;
 pub use layers::Layer;
 pub use mount::Layout;
