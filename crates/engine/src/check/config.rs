@@ -24,7 +24,7 @@ pub(super) fn check(config: &ContainerConfig) -> Checked {
         ));
     }
     if let Some(signal) = config.stop_signal.as_deref().filter(|signal| !signal.is_empty())
-        && !is_signal(signal)
+        && crate::signal::parse(signal).is_err()
     {
         return invalid(format!("invalid signal: {signal} (--stop-signal)"));
     }
@@ -47,26 +47,6 @@ fn hostname(name: &str) -> Checked {
             "invalid hostname {name:?}: use at most 64 letters, digits, - and . (--hostname)"
         )),
     }
-}
-
-/// A name, with `SIG` or without, `RTMIN+N`, `RTMAX-N`, or a number.
-pub(super) fn is_signal(text: &str) -> bool {
-    const NAMES: [&str; 33] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-        "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
-    ];
-    if let Ok(number) = text.parse::<u8>() {
-        return (1..=64).contains(&number);
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let real_time = |base: &str, sign: char| {
-        name.strip_prefix(base).is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix(sign).is_some_and(|n| n.parse::<u8>().is_ok_and(|n| n <= 30))
-        })
-    };
-    NAMES.contains(&name) || real_time("RTMIN", '+') || real_time("RTMAX", '-')
 }
 
 /// `80`, `80/tcp`, `8000-8010/udp`.

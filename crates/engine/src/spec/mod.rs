@@ -15,7 +15,7 @@ use std::path::Path;
 use oci::spec::resources::DeviceRule;
 use oci::spec::{Device, Linux, Mount, Root, Spec};
 
-use crate::config::{ContainerConfig, HostConfig};
+use crate::config::CreateConfig;
 use crate::users::User;
 
 pub use host::Host;
@@ -52,9 +52,7 @@ pub struct Request<'a> {
     /// Its id, 64 hexadecimal digits.
     pub id: &'a str,
     /// What is asked for, completed by the image.
-    pub config: &'a ContainerConfig,
-    /// What it gets of its host.
-    pub host_config: &'a HostConfig,
+    pub config: &'a CreateConfig,
     /// The host.
     pub host: &'a Host,
     /// What was found out for it.
@@ -114,7 +112,7 @@ pub enum SpecError {
 impl Request<'_> {
     /// The name of the host that the container sees.
     fn hostname(&self) -> &str {
-        match self.config.hostname.as_str() {
+        match self.config.config.hostname.as_str() {
             "" => self.id.get(..12).unwrap_or(self.id),
             name => name,
         }
@@ -126,7 +124,7 @@ impl Request<'_> {
 /// # Errors
 /// What is asked for can't be had.
 pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
-    let host = request.host_config;
+    let host = &request.config.host_config;
     let places = Places::of(host, request.host.unified);
     let caps = process::capabilities(host, request.host.capabilities)?;
     let mut security = Security::parse(host)?;
@@ -138,7 +136,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
         process: Some(process::process(request, caps, &security)?),
         root: Some(Root { path: "rootfs".into(), readonly: host.readonly_rootfs }),
         hostname: named(request.hostname()),
-        domainname: named(&request.config.domainname),
+        domainname: named(&request.config.config.domainname),
         mounts: mounts::mounts(request, &places, &security)?,
         annotations: host.annotations.clone(),
         linux: Some(Linux {
@@ -159,7 +157,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
 
 /// Where its control group is: `PARENT/ID`, or with systemd `SLICE:berth:ID`.
 fn cgroups_path(request: &Request<'_>) -> String {
-    let parent = request.host_config.resources.cgroup_parent.as_str();
+    let parent = request.config.host_config.resources.cgroup_parent.as_str();
     if request.host.systemd {
         let slice = if parent.is_empty() { "system.slice" } else { parent };
         return format!("{slice}:berth:{}", request.id);
@@ -178,7 +176,7 @@ fn sysctl(request: &Request<'_>, places: &Places) -> BTreeMap<String, String> {
             sysctl.insert("net.ipv4.ping_group_range".into(), "0 2147483647".into());
         }
     }
-    sysctl.extend(request.host_config.sysctls.clone());
+    sysctl.extend(request.config.host_config.sysctls.clone());
     sysctl
 }
 
@@ -193,7 +191,7 @@ fn rootfs_propagation(mounts: &[Mount]) -> String {
 }
 
 fn masked_paths(request: &Request<'_>, security: &Security) -> Vec<String> {
-    let host = request.host_config;
+    let host = &request.config.host_config;
     if host.privileged || security.open_system_paths {
         return Vec::new();
     }
@@ -201,7 +199,7 @@ fn masked_paths(request: &Request<'_>, security: &Security) -> Vec<String> {
 }
 
 fn readonly_paths(request: &Request<'_>, security: &Security) -> Vec<String> {
-    let host = request.host_config;
+    let host = &request.config.host_config;
     if host.privileged || security.open_system_paths {
         return Vec::new();
     }

@@ -32,7 +32,7 @@ pub(super) fn mounts(
     places: &Places,
     security: &Security,
 ) -> Result<Vec<Mount>, SpecError> {
-    let host = request.host_config;
+    let host = &request.config.host_config;
     let asked = &request.found.mounts;
     let taken = |path: &str| asked.iter().any(|mount| clean(&mount.destination) == path);
     // A container's own /dev is all of it.
@@ -68,7 +68,7 @@ pub(super) fn mounts(
 
 /// What the configuration changes in a default mount.
 fn settle(mount: &mut Mount, request: &Request<'_>, places: &Places, security: &Security) {
-    let host = request.host_config;
+    let host = &request.config.host_config;
     let writable = match mount.destination.as_str() {
         "/sys" => host.privileged,
         "/sys/fs/cgroup" => host.privileged || security.writable_cgroups,

@@ -71,8 +71,8 @@ pub(super) fn process(
     caps: CapSet,
     security: &Security,
 ) -> Result<Process, SpecError> {
-    let config = request.config;
-    let host = request.host_config;
+    let config = &request.config.config;
+    let host = &request.config.host_config;
     let user = &request.found.user;
     let names = names(caps);
     let [height, width] = host.console_size;
@@ -101,7 +101,7 @@ pub(super) fn process(
 
 /// Entry point and command; before them the init that was asked for.
 fn args(request: &Request<'_>) -> Vec<String> {
-    let config = request.config;
+    let config = &request.config.config;
     let init = request.init.map(|_| [INIT.to_owned(), "--".to_owned()]).into_iter().flatten();
     let given = [&config.entrypoint, &config.cmd].into_iter().flatten().flatten().cloned();
     init.chain(given).collect()
@@ -109,7 +109,7 @@ fn args(request: &Request<'_>) -> Vec<String> {
 
 /// What Docker sets, under what the image and the command line set.
 fn env(request: &Request<'_>) -> Vec<String> {
-    let config = request.config;
+    let config = &request.config.config;
     let mut defaults = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={}", request.hostname())];
     if config.tty {
         defaults.push("TERM=xterm".to_owned());

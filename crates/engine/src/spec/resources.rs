@@ -16,7 +16,7 @@ pub type Numbers = (u32, u32);
 const PERIOD: u64 = 100_000;
 
 pub(super) fn resources(request: &Request<'_>) -> Result<LinuxResources, SpecError> {
-    let asked = &request.host_config.resources;
+    let asked = &request.config.host_config.resources;
     let mut resources = limits(asked, &request.found.block_devices)?;
     resources.devices = devices(request);
     if request.host.unified {
@@ -120,7 +120,7 @@ fn devices(request: &Request<'_>) -> Vec<DeviceRule> {
         minor,
         access: "rwm".into(),
     };
-    if request.host_config.privileged {
+    if request.config.host_config.privileged {
         return vec![rule(true, "", None, None)];
     }
     let mut rules = vec![rule(false, "", None, None)];

@@ -1,7 +1,7 @@
 //! What each part of a configuration does to the runtime's.
 
 use super::*;
-use crate::config::CreateConfig;
+use crate::config::{CreateConfig, HostConfig};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -16,8 +16,7 @@ fn plan_on(host: &Host, config: &CreateConfig) -> Result<Spec, SpecError> {
         Found { user: User { groups: vec![0], home: "/root".into(), ..User::default() }, ..Found::default() };
     plan(&Request {
         id: ID,
-        config: &config.config,
-        host_config: &config.host_config,
+        config: &config,
         host,
         found: &found,
         etc: Some(Path::new("/etc-of")),
@@ -124,15 +123,7 @@ fn shared_namespaces_are_left_out_or_joined() {
     let host = Host::plain();
     let pids = [("web".to_owned(), 42)].into();
     let found = Found { pids, ..Found::default() };
-    let request = Request {
-        id: ID,
-        config: &config.config,
-        host_config: &config.host_config,
-        host: &host,
-        found: &found,
-        etc: None,
-        init: None,
-    };
+    let request = Request { id: ID, config: &config, host: &host, found: &found, etc: None, init: None };
     let spec = plan(&request).unwrap();
     let path = |kind: &str| linux(&spec).namespaces.iter().find(|n| n.kind == kind).unwrap().path.clone();
     assert_eq!((path("network").as_str(), path("pid").as_str()), ("/proc/42/ns/net", "/run/pid"));
@@ -164,16 +155,8 @@ fn a_mount_takes_the_place_of_a_default_one() {
     let own = |path| mounts::mount(path, "bind", "/x", "rbind");
     let found = Found { mounts: vec![own("/dev/"), own("/etc/hosts")], ..Found::default() };
     let etc = Some(Path::new("/e"));
-    let spec = plan(&Request {
-        id: ID,
-        config: &config.config,
-        host_config: &config.host_config,
-        host: &host,
-        found: &found,
-        etc,
-        init: None,
-    })
-    .unwrap();
+    let spec =
+        plan(&Request { id: ID, config: &config, host: &host, found: &found, etc, init: None }).unwrap();
     let below_dev: Vec<_> =
         spec.mounts.iter().filter(|mount| mount.destination.starts_with("/dev")).collect();
     assert_eq!(below_dev.len(), 1);
@@ -255,16 +238,8 @@ fn apparmor_profiles_follow_the_host() {
 fn an_init_comes_first() {
     let (config, host, found) = (asked(), Host::plain(), Found::default());
     let init = Some(Path::new("/run/init"));
-    let spec = plan(&Request {
-        id: ID,
-        config: &config.config,
-        host_config: &config.host_config,
-        host: &host,
-        found: &found,
-        etc: None,
-        init,
-    })
-    .unwrap();
+    let spec =
+        plan(&Request { id: ID, config: &config, host: &host, found: &found, etc: None, init }).unwrap();
     assert_eq!(spec.process.as_ref().unwrap().args, [INIT, "--", "true"]);
     assert!(options(&spec, INIT).contains(&"ro".into()));
 }
