@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! kernel -> berth_start --(a command that makes containers, from a mount that can be written to)--> execveat, again
-//!               '-------(any other)-------> _start of libc -> main
+//!               '-------(any other)-------> start of libc (start.rs, or its own) -> main
 //! ```
 //! Nothing depends on it: where a call fails, or on other architectures, `main` does the same with more words.
 //!
@@ -50,10 +50,30 @@ mod x86_64 {
         "mov rsp, rbx",
         "mov rdx, r12",
         "xor ebp, ebp",
-        "jmp _start",
+        "jmp {libc}",
         ".size berth_start, . - berth_start",
         before_libc = sym before_libc,
+        libc = sym start_libc,
     );
+
+    #[cfg(not(own_start))]
+    unsafe extern "C" {
+        #[link_name = "_start"]
+        fn start_libc();
+    }
+
+    /// In place of `_start`: the same block of the kernel's becomes an argument, and the stack is aligned for a call.
+    #[cfg(own_start)]
+    #[unsafe(naked)]
+    extern "C" fn start_libc() {
+        core::arch::naked_asm!(
+            "mov rdi, rsp",
+            "and rsp, -16",
+            "call {relocate}",
+            "ud2",
+            relocate = sym crate::start::relocate,
+        )
+    }
 
     type Arguments = *const *const u8;
 

@@ -15,6 +15,8 @@ pub mod process;
 pub mod ptrace;
 pub mod sched;
 pub mod seccomp;
+#[cfg(own_start)]
+mod start;
 
 /// A system call's return value as a result: the errno where it is negative.
 pub(crate) fn check(ret: libc::c_long) -> std::io::Result<libc::c_long> {

@@ -177,7 +177,7 @@ impl Init<'_> {
             }
             Step::Credentials(credentials) => self.credentials(credentials),
             Step::FindProgram => self.find_program(),
-            Step::Ready => self.parent()?.ask(&FromInit::Ready).or_fail("report to", "the runtime"),
+            Step::Ready => self.ready(),
             Step::AwaitStart => self.await_start(),
             Step::LetGo => self.let_go(),
             Step::StartHooks(hooks) => self.start_hooks(hooks),

@@ -10,13 +10,20 @@ use rustix::fs::OFlags;
 
 use super::{Init, Report};
 use crate::failure::{Failure, OrFail, Result};
+use crate::protocol::FromInit;
 
 impl Init<'_> {
+    /// Once that is said, `create` may return and `kill` may come.
+    pub(super) fn ready(&self) -> Result<()> {
+        if self.start_fifo.is_some() {
+            sys::process::end_on_termination();
+        }
+        self.parent()?.ask(&FromInit::Ready).or_fail("report to", "the runtime")
+    }
+
     pub(super) fn await_start(&mut self) -> Result<()> {
         let fifo = self.start_fifo.take();
         let fifo = fifo.ok_or_else(|| Failure::because("wait for", "start", "there is no FIFO"))?;
-        // Until then nobody but `kill` ends it.
-        sys::process::end_on_termination();
         let fifo = self.reopen(&fifo, OFlags::WRONLY)?;
         rustix::io::write(&fifo, b"0").or_fail("write", "the start FIFO")?;
         self.report = Report::Starter(fifo);
