@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| name == engine::MONITOR) {
+        return engine::be_monitor(&args);
+    }
     let name = args.first().and_then(|arg| Path::new(arg).file_name()).map(OsStr::to_os_string);
     if name.is_some_and(|name| name == "berth-oci" || name == "runc" || name == "crun") {
         return oci::main(args);

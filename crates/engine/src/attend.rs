@@ -94,7 +94,7 @@ impl Attended {
 
     fn run(&mut self, container: &Container, stdio: &PayloadStdio) -> Result<Started> {
         let engine = &self.engine;
-        let snapshot = engine.images()?.snapshots().snapshot(&self.id)?;
+        let snapshot = engine.snapshots()?.snapshot(&self.id)?;
         let rootfs = snapshot.mount(None)?;
         let mut spec = engine.spec(container, rootfs.as_fd())?;
         if let Some(root) = &mut spec.root {

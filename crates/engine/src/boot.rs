@@ -1,5 +1,6 @@
 //! After the host's start: what was left is repaired, and what is to run runs again.
 
+use ::monitor::attach::Client;
 use ::monitor::restart::Policy;
 
 use crate::engine::Engine;
@@ -7,7 +8,7 @@ use crate::error::Result;
 use crate::list::ListQuery;
 
 /// A container that was to be started, and the connection to its monitor or why there is none.
-pub type Booted = (String, Result<std::os::fd::OwnedFd>);
+pub type Booted = (String, Result<Client>);
 
 impl Engine {
     /// Repairs everything, and starts the containers that do not run and whose policy is `always`, or `unless-stopped`
@@ -29,7 +30,7 @@ impl Engine {
             // One that was made and never started is no one's wish yet.
             let never = state.started_at.is_empty();
             if wanted && !never && !state.status.is_active() {
-                let started = self.find(&summary.id).and_then(|container| self.start(&container));
+                let started = self.find(&summary.id).and_then(|container| self.start(&container, None));
                 booted.push((state.row.name.clone(), started));
             }
         }

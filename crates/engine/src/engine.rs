@@ -12,12 +12,14 @@ use crate::record::{self, Dir, Lock};
 use crate::repair::Monitor;
 use crate::state::State;
 use image::Images;
+use snapshot::{Driver, Snapshots};
 
 /// The containers of a host. Any number of processes may use one root at a time.
 #[derive(Debug)]
 pub struct Engine {
     paths: Paths,
     images: OnceLock<Images>,
+    snapshots: OnceLock<Snapshots>,
 }
 
 impl Engine {
@@ -26,7 +28,7 @@ impl Engine {
     /// # Errors
     /// None today: whoever opens must be ready for one.
     pub fn open(paths: Paths) -> Result<Engine> {
-        Ok(Engine { paths, images: OnceLock::new() })
+        Ok(Engine { paths, images: OnceLock::new(), snapshots: OnceLock::new() })
     }
 
     /// Where its state is.
@@ -44,6 +46,15 @@ impl Engine {
         }
         let images = Images::open(&self.paths.root)?;
         Ok(self.images.get_or_init(|| images))
+    }
+
+    /// The root file systems alone: whoever starts or removes a container asks nothing of its image.
+    pub(crate) fn snapshots(&self) -> Result<&Snapshots> {
+        if let Some(snapshots) = self.snapshots.get() {
+            return Ok(snapshots);
+        }
+        let snapshots = Snapshots::open(&self.paths.root, Driver::Overlay)?;
+        Ok(self.snapshots.get_or_init(|| snapshots))
     }
 
     /// What has happened, and is happening.

@@ -1,16 +1,24 @@
 //! Further processes in a running container.
 
+mod session;
+
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ::monitor::Started;
+use ::monitor::attach::{DetachKeys, Signals};
 use oci::spec::Process;
-use runtime::ExecOptions;
+use runtime::{ExecOptions, Executed};
+use rustix::fs::{FlockOperation, flock};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use sys::process::{CloneFlags, Cloned};
 
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::spec::Host;
+use crate::state::Status;
 use crate::users::Accounts;
 
 /// A process that is to run in a container, in Docker's words.
@@ -39,12 +47,57 @@ pub struct ExecConfig {
     pub console_size: [u32; 2],
 }
 
+/// What became of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecEnding {
+    /// It has ended with this exit code.
+    Exited(u8),
+    /// It goes on alone; its id.
+    Detached(String),
+}
+
 impl Engine {
-    /// The ids of the processes that `exec` added and that somebody waits for.
+    /// Runs a process in a running container, with our own stdin, stdout and stderr or a terminal. The caller must have
+    /// one thread; signals are held back from here on.
+    ///
+    /// # Errors
+    /// Where the container does not run, or the program can't be started: with Docker's exit code.
+    pub fn exec(&self, container: &Container, config: &ExecConfig) -> Result<ExecEnding> {
+        runtime::leave_host_binary()?;
+        let payload = self.payload_for_exec(container)?;
+        let process = self.exec_process(&payload, config)?;
+        let exec = Exec { engine: self, container, config, id: crate::id::new()? };
+        if config.detach { exec.detached(&payload, &process) } else { exec.attached(&payload, &process) }
+    }
+
+    fn payload_for_exec(&self, container: &Container) -> Result<runtime::Container> {
+        match self.state(container)?.status {
+            Status::Running => self.running_payload(container),
+            Status::Paused => {
+                let cause =
+                    format!("Container {} is paused, unpause the container before exec", container.name);
+                Err(Error::Conflict(cause))
+            }
+            Status::Restarting => {
+                let cause = format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.name
+                );
+                Err(Error::Conflict(cause))
+            }
+            _ => Err(Error::NotRunning(container.id.clone())),
+        }
+    }
+
+    /// The ids of the processes that `exec` added and that run: each has its record locked.
     pub(crate) fn exec_ids(&self, id: &str) -> Option<Vec<String>> {
         let entries = std::fs::read_dir(self.paths().running(id).join("exec")).ok()?;
-        let mut ids: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let runs = |path: &std::path::Path| {
+            let lock = |file| flock(&file, FlockOperation::NonBlockingLockShared);
+            File::open(path).is_ok_and(|file| lock(file).is_err())
+        };
+        let running = entries.flatten().filter(|entry| runs(&entry.path()));
+        let mut ids: Vec<String> = running.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         ids.sort();
         (!ids.is_empty()).then_some(ids)
     }
@@ -91,6 +144,155 @@ impl Engine {
         let options = ExecOptions { stdio: Some([null()?, copy()?, copy()?]), ..ExecOptions::default() };
         let executed = payload.exec(&process, options)?;
         Ok(Started { pid: executed.pid, pidfd: executed.pidfd })
+    }
+}
+
+/// A process that is being added.
+struct Exec<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+    config: &'a ExecConfig,
+    id: String,
+}
+
+impl Exec<'_> {
+    fn attached(&self, payload: &runtime::Container, process: &Process) -> Result<ExecEnding> {
+        let signals = Signals::hold()?;
+        let (options, side) = self.stdio()?;
+        let _record = self.record()?;
+        let executed = self.start(payload, process, options)?;
+        Ok(match session::accompany(&executed.pidfd, side, &signals)? {
+            session::Ended::Exited(code) => {
+                self.died(code);
+                ExecEnding::Exited(code)
+            }
+            session::Ended::Detached => ExecEnding::Detached(self.id.clone()),
+        })
+    }
+
+    /// A child of ours starts the process, says how that went, and waits for its end: somebody must write it down.
+    fn detached(&self, payload: &runtime::Container, process: &Process) -> Result<ExecEnding> {
+        let (mut answer, word) = session::Word::pair()?;
+        let cloned = sys::process::clone(CloneFlags::empty(), None);
+        match cloned.map_err(|error| Error::io("clone", "a process", error))? {
+            Cloned::Child => {
+                drop(answer);
+                let code = self.be_detached(payload, process, word);
+                sys::process::exit_now(code);
+            }
+            Cloned::Parent { .. } => drop(word),
+        }
+        let mut text = Vec::new();
+        answer.read_to_end(&mut text).map_err(|error| Error::io("read", "the answer of exec", error))?;
+        match text.split_first() {
+            None => Ok(ExecEnding::Detached(self.id.clone())),
+            Some((code, message)) => {
+                Err(Error::Start { message: String::from_utf8_lossy(message).into_owned(), code: *code })
+            }
+        }
+    }
+
+    fn be_detached(&self, payload: &runtime::Container, process: &Process, word: session::Word) -> i32 {
+        let started = (|| {
+            rustix::process::setsid().map_err(|errno| Error::io("make", "a session", errno))?;
+            session::leave_stdio()?;
+            let signals = Signals::hold()?;
+            let (options, side) = self.stdio()?;
+            let record = self.record()?;
+            let executed = self.start(payload, process, options)?;
+            Ok((executed, side, record, signals))
+        })();
+        match started {
+            Err(error) => {
+                let error: Error = error;
+                word.failed(&crate::attend::sentence(&error), error.exit_code());
+                125
+            }
+            Ok((executed, side, record, signals)) => {
+                drop(word);
+                if let Ok(session::Ended::Exited(code)) = session::accompany(&executed.pidfd, side, &signals)
+                {
+                    self.died(code);
+                }
+                drop(record);
+                0
+            }
+        }
+    }
+
+    fn stdio(&self) -> Result<(ExecOptions, session::Side)> {
+        if !self.config.tty {
+            let (stdio, side) = session::streams(self.config.attach_stdin)?;
+            return Ok((ExecOptions { stdio: Some(stdio), ..ExecOptions::default() }, side));
+        }
+        let fail = |errno| Error::io("make", "a socket pair", errno);
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(fail)?;
+        let keys = self.config.detach_keys.parse::<DetachKeys>();
+        let keys = keys.map_err(|error| Error::Invalid(error.to_string()))?;
+        let interactive = !self.config.detach;
+        let options = ExecOptions {
+            console_socket: Some(theirs),
+            relays_console: interactive,
+            ..ExecOptions::default()
+        };
+        let keys = (interactive && self.config.attach_stdin).then_some(keys);
+        Ok((options, session::Side::Terminal { socket: ours, keys, interactive }))
+    }
+
+    fn start(
+        &self,
+        payload: &runtime::Container,
+        process: &Process,
+        options: ExecOptions,
+    ) -> Result<Executed> {
+        let executed =
+            payload.exec(process, options).map_err(|failure| crate::error::start_failure(&failure))?;
+        let id = || self.id.clone();
+        let command = self.config.cmd.join(" ");
+        self.engine.events().emit(&[
+            self.container.event(&format!("exec_create: {command}"), [("execID", id())]),
+            self.container.event(&format!("exec_start: {command}"), [("execID", id())]),
+        ]);
+        Ok(executed)
+    }
+
+    fn died(&self, code: u8) {
+        let more = [("execID", self.id.clone()), ("exitCode", code.to_string())];
+        self.engine.events().emit(&[self.container.event("exec_die", more)]);
+    }
+
+    /// The record of the process, locked for as long as somebody goes along with it.
+    fn record(&self) -> Result<Record> {
+        let directory = self.engine.paths().running(&self.container.id).join("exec");
+        let path = directory.join(&self.id);
+        let make = || File::options().write(true).create_new(true).open(&path);
+        let file = match make() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                match std::fs::create_dir(&directory) {
+                    Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+                    _ => make(),
+                }
+            }
+            made => made,
+        };
+        let mut file = file.map_err(|error| Error::io("make", &path, error))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|errno| Error::io("lock", &path, errno))?;
+        serde_json::to_writer(&mut file, self.config).map_err(|error| Error::io("write", &path, error))?;
+        Ok(Record { path, _file: file })
+    }
+}
+
+/// The file that says that a process runs; gone when dropped.
+struct Record {
+    path: std::path::PathBuf,
+    _file: File,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // It went with the container.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

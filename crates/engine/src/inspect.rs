@@ -227,7 +227,7 @@ impl Engine {
 
     /// A snapshot that can't be read has no layers to show.
     fn graph_driver(&self, id: &str) -> GraphDriver {
-        let layout = (|| self.images().ok()?.snapshots().snapshot(id).ok()?.layout().ok())();
+        let layout = (|| self.snapshots().ok()?.snapshot(id).ok()?.layout().ok())();
         let Some(layout) = layout else { return GraphDriver::default() };
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let lower: Vec<String> = layout.lower.iter().map(|path| text(path)).collect();

@@ -3,6 +3,7 @@
 //! State is on disk, each object in a directory of its own; every command finds there what the last one left, and repairs
 //! what one that was killed left half done. Each running container has one small process beside it, its monitor.
 
+mod attach;
 mod attend;
 mod boot;
 pub mod check;
@@ -22,6 +23,7 @@ mod list;
 pub mod merge;
 pub mod mounts;
 mod paths;
+mod process;
 mod record;
 mod remove;
 mod repair;
@@ -36,6 +38,7 @@ mod update;
 pub mod users;
 pub mod volumes;
 
+pub use attach::LogQuery;
 pub use boot::Booted;
 pub use clock::human as human_duration;
 pub use container::{Container, MountPoint};
@@ -43,13 +46,14 @@ pub use create::Created;
 pub use engine::Engine;
 pub use error::{Error, Kind, Result};
 pub use events::{Actor, Event, EventQuery, Events};
-pub use exec::ExecConfig;
+pub use exec::{ExecConfig, ExecEnding};
 pub use filters::Filters;
 pub use inspect::{
     GraphDriver, Inspect, InspectCheck, InspectHealth, InspectState, KernelView, NetworkSettings,
 };
 pub use list::{ListQuery, Summary};
 pub use paths::Paths;
+pub use process::monitor as be_monitor;
 pub use remove::{Pruned, RemoveOptions};
 pub use signal::parse as parse_signal;
 pub use start::MONITOR;

@@ -155,7 +155,7 @@ impl Engine {
         let container = lock.container().unwrap_or_default().unwrap_or_default();
         self.clear_runtime(id)?;
         record::drop_name(&self.paths().names(), &container.name, id)?;
-        match self.images()?.snapshots().remove(id) {
+        match self.snapshots()?.remove(id) {
             Ok(()) | Err(snapshot::SnapshotError::NoSnapshot(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -19,12 +19,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
+use ::monitor::attach::{Client, Wants};
 use ::monitor::health::Checks;
 use ::monitor::log::{self, About};
 use ::monitor::stdio::Size;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, FdFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sys::process::{CloneFlags, Cloned};
 
 use crate::config::Healthcheck;
@@ -49,11 +49,11 @@ pub(crate) struct Inheritance<'a> {
 
 impl Engine {
     /// Starts a container that does not run. What comes back is the connection to its monitor, on which the answer will
-    /// arrive.
+    /// arrive; with `wants` it gets the payload's output from the first byte on.
     ///
     /// # Errors
     /// Where it runs already, is paused, or no monitor can be made.
-    pub fn start(&self, container: &Container) -> Result<OwnedFd> {
+    pub fn start(&self, container: &Container, wants: Option<Wants>) -> Result<Client> {
         let (lock, state) = self.lock(container)?;
         let name = &container.name;
         match state.status {
@@ -73,13 +73,15 @@ impl Engine {
             }
         }
         let own_lock = self.reserve_monitor(&container.id)?;
-        let fail = |errno| Error::io("make a socket pair for", self.paths().running(&container.id), errno);
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(fail)?;
+        let (mut client, theirs) = Client::pair()?;
+        if let Some(wants) = wants {
+            // Before there is a monitor: so that it begins with that.
+            client.want(wants, container.asked.config.tty)?;
+        }
         let inheritance =
             Inheritance { lock: lock.as_fd(), own_lock: own_lock.as_fd(), client: theirs.as_fd() };
         self.spawn_monitor(&container.id, &inheritance)?;
-        Ok(ours)
+        Ok(client)
     }
 
     /// The lock that says that there is a monitor. Whoever had it last may still be about to end.

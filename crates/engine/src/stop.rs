@@ -10,6 +10,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ::monitor::attach::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -134,12 +135,12 @@ impl Engine {
     ///
     /// # Errors
     /// As `stop` and `start`.
-    pub fn restart(&self, container: &Container, options: &StopOptions) -> Result<OwnedFd> {
+    pub fn restart(&self, container: &Container, options: &StopOptions) -> Result<Client> {
         match self.stop(container, options) {
             Ok(()) | Err(Error::NotModified(_)) => {}
             Err(error) => return Err(error),
         }
-        let client = self.start(container)?;
+        let client = self.start(container, None)?;
         self.events().emit(&[container.event("restart", [])]);
         Ok(client)
     }

@@ -72,10 +72,13 @@ impl Snapshots {
     /// Opens the snapshots at `root`, making the directory if there is none. New snapshots are made by
     /// `driver`; layers are the same for both.
     pub fn open(root: &Path, driver: Driver) -> Result<Snapshots> {
-        for name in ["layers", "snapshots", "stage", "trash"] {
-            let path = root.join(name);
-            std::fs::create_dir_all(&path)
-                .map_err(|error| SnapshotError::io("make directory", path, error))?;
+        // Made in this order: where the last one is, all are.
+        if !root.join("trash").is_dir() {
+            for name in ["layers", "snapshots", "stage", "trash"] {
+                let path = root.join(name);
+                std::fs::create_dir_all(&path)
+                    .map_err(|error| SnapshotError::io("make directory", path, error))?;
+            }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(root, flags, Mode::empty());

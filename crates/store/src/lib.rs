@@ -57,14 +57,15 @@ pub struct Store {
 impl Store {
     /// Opens the store at `root`, making it if there is none.
     pub fn open(root: &Path) -> Result<Store> {
-        for directory in
-            ["", "blobs", "blobs/sha256", "blobs/sha512", "ingest", "leases", "discarded", "trash"]
-        {
-            durable::make_directory(&root.join(directory))?;
-        }
         let store = Store { root: root.into() };
         let layout = root.join("oci-layout");
+        // Written last: where it is, all is.
         if !durable::exists(&layout)? || !durable::exists(&store.index_path())? {
+            for directory in
+                ["", "blobs", "blobs/sha256", "blobs/sha512", "ingest", "leases", "discarded", "trash"]
+            {
+                durable::make_directory(&root.join(directory))?;
+            }
             let _lock = store.lock_exclusive()?;
             if !durable::exists(&store.index_path())? {
                 references::write(&store, &References::default())?;

@@ -32,6 +32,16 @@ impl Signals {
     pub fn hold() -> Result<Self> {
         sys::process::all_signals_as_fd().map(Self).or_fail("hold back", "signals")
     }
+
+    /// What to wait for before [`take`](Self::take).
+    pub fn wanted(&self) -> PollFd<'_> {
+        PollFd::new(&self.0, PollFlags::IN)
+    }
+
+    /// The next signal that waits.
+    pub fn take(&self) -> Option<i32> {
+        sys::process::next_signal(self.0.as_fd()).ok()
+    }
 }
 
 /// How a client goes with a container.
