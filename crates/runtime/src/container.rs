@@ -82,18 +82,18 @@ impl Container {
     /// Where it is in its lifecycle, asked of the kernel.
     ///
     /// # Errors
-    /// Where its cgroup can't be read.
+    /// Where its process or cgroup can't be read.
     pub fn status(&self) -> Result<Status> {
         if self.record.creating {
             return Ok(if self.dir.is_locked() { Status::Creating } else { Status::Stopped });
         }
-        if !self.is_alive() {
+        if !self.is_alive()? {
             return Ok(Status::Stopped);
         }
         let frozen = self.cgroup().map(cgroup::Group::is_frozen).transpose().map_err(cgroup_failure)?;
         Ok(if frozen == Some(true) {
             Status::Paused
-        } else if self.dir.fifo().exists() {
+        } else if self.dir.fifo().try_exists().or_fail_at("look for", self.dir.fifo())? {
             Status::Created
         } else {
             Status::Running
@@ -108,8 +108,8 @@ impl Container {
         Ok(state_of(&self.record, self.status()?))
     }
 
-    fn is_alive(&self) -> bool {
-        self.record.pid > 0 && process::start_time(self.record.pid) == Some(self.record.start_time)
+    fn is_alive(&self) -> Result<bool> {
+        Ok(self.record.pid > 0 && process::start_time(self.record.pid)? == Some(self.record.start_time))
     }
 
     /// Its first process; none where it has ended.
@@ -120,7 +120,7 @@ impl Container {
             other => {
                 let pidfd = other.or_fail("open pidfd of", pid)?;
                 // Only now can the number not be another's any more.
-                Ok(self.is_alive().then_some(pidfd))
+                Ok(self.is_alive()?.then_some(pidfd))
             }
         }
     }
@@ -169,10 +169,11 @@ impl Container {
 
     /// Opens the FIFO, and reads what becomes of init; notices also an init that never opens it.
     fn let_go(&self) -> Result<Reply> {
+        // Before the FIFO lets it go, or a program that ends at once would never be seen to have run.
+        let Some(pidfd) = self.pidfd()? else { return Ok(Reply::Nothing) };
         let path = self.dir.fifo();
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fifo = rustix::fs::open(&path, flags, Mode::empty()).or_fail_at("open", &path)?;
-        let Some(pidfd) = self.pidfd()? else { return Ok(Reply::Nothing) };
         let mut fds = [
             PollFd::from_borrowed_fd(fifo.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),

@@ -173,7 +173,7 @@ impl Making<'_> {
         let (ours, theirs) = protocol::pair().or_fail("make", "a socket pair")?;
         let spawned = self.spawn(&record, theirs, devices.clone())?;
         record.pid = spawned.pid.as_raw_nonzero().get();
-        record.start_time = process::start_time(record.pid).unwrap_or_default();
+        record.start_time = process::start_time(record.pid)?.unwrap_or_default();
         let pid = spawned.pid;
         self.spawned = Some(spawned);
         self.make_cgroup(&linux, Some(pid))?;

@@ -22,7 +22,7 @@
 //! Init takes end of file for the parent's death and ends itself: a runtime killed half-way leaves no process.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -41,9 +41,9 @@ pub enum FromInit {
     Failed(Failure),
 }
 
-/// Init's end.
+/// Init's end, with the number of the parent's, which a clone has too.
 #[derive(Debug)]
-pub struct InitEnd(OwnedFd);
+pub struct InitEnd(OwnedFd, Option<RawFd>);
 
 /// The parent's end.
 #[derive(Debug)]
@@ -59,10 +59,18 @@ const PACKET: usize = 16 << 10;
 /// Those of socketpair(2).
 pub fn pair() -> io::Result<(ParentEnd, InitEnd)> {
     let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    Ok((ParentEnd(a), InitEnd(b)))
+    let number = a.as_raw_fd();
+    Ok((ParentEnd(a), InitEnd(b, Some(number))))
 }
 
 impl InitEnd {
+    /// In a new process: closes its copy of the parent's end. With that open the parent's death would not be heard of, and
+    /// what holds the parent's lock would wait for ever.
+    pub fn leave_parent(&mut self) {
+        // That it is gone already is as good.
+        self.1.take().map(sys::process::adopt_inherited).and_then(Result::ok);
+    }
+
     /// Sends `message` and, unless it was the last, waits for the parent's word.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ fn spawn_through(
     let (answer, question) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_fail("make", "a pipe")?;
     let Cloned::Parent { pidfd, .. } = born()? else {
+        init.leave_parent();
         let pid = join(&mut init).map(|cloned| match cloned {
             Cloned::Child => None,
             Cloned::Parent { pid, .. } => Some(pid),

@@ -149,7 +149,8 @@ impl StateRoot {
             )),
             other => {
                 other.or_fail_at("mkdir", &dir.path)?;
-                let lock = dir.lock()?;
+                // It is empty, and nobody else knows of it.
+                let lock = dir.lock().inspect_err(|_| drop(fs::remove_dir(&dir.path)))?;
                 Ok((dir, lock))
             }
         }

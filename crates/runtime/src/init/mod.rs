@@ -102,6 +102,7 @@ pub(crate) enum Report {
 impl Init<'_> {
     /// Goes through `steps`. Returns only on failure, which has been reported.
     pub fn run(mut self, steps: &[Step]) -> ! {
+        self.leave_parent();
         for step in steps {
             if let Err(failure) = self.apply(step) {
                 self.fail(failure);
@@ -109,6 +110,13 @@ impl Init<'_> {
             }
         }
         sys::process::exit_now(1)
+    }
+
+    /// In a process that was just cloned, where what is the parent's alone is open too.
+    pub fn leave_parent(&mut self) {
+        if let Report::Parent(end) = &mut self.report {
+            end.leave_parent();
+        }
     }
 
     pub fn apply(&mut self, step: &Step) -> Result<()> {
