@@ -8,12 +8,14 @@
 mod commands;
 mod oci;
 mod toolbox;
+mod unprinted;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    unprinted::end_quietly();
     let mut args: Vec<OsString> = std::env::args_os().collect();
     if args.first().is_some_and(|name| name == engine::MONITOR) {
         return engine::be_monitor(&args);
