@@ -31,6 +31,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("KERNEL", "oci", ""),
     ("KERNEL", "sys", ""),
     ("DEV", "bench", "FRONT ENGINE PARTS BASE KERNEL testkit"),
+    ("DEV", "proof", "FRONT ENGINE PARTS BASE KERNEL testkit"),
     ("DEV", "testkit", "FRONT ENGINE PARTS BASE KERNEL"),
     ("DEV", "xtask", ""),
 ];

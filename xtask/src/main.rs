@@ -10,6 +10,7 @@ mod docs;
 mod first_container;
 mod packages;
 mod process;
+mod proof;
 mod suites;
 mod tally;
 mod test;
@@ -53,6 +54,12 @@ const COMMANDS: &[Command] = &[
         usage: "[oci] [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]",
         about: "build with all optimisation and measure berth beside its peers",
         run: bench::run,
+    },
+    Command {
+        name: "faults",
+        usage: "[--kill | --errors] [--budget N] [--jobs N] [FILTER]",
+        about: "kill berth at each system call in turn, or let the call fail, and see what is left",
+        run: proof::faults,
     },
     Command {
         name: "vm-test",

@@ -17,6 +17,7 @@ pub mod sched;
 pub mod seccomp;
 #[cfg(own_start)]
 mod start;
+pub mod trace;
 
 /// A system call's return value as a result: the errno where it is negative.
 pub(crate) fn check(ret: libc::c_long) -> std::io::Result<libc::c_long> {

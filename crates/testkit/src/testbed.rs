@@ -83,8 +83,14 @@ impl Testbed {
         self.made.get()
     }
 
+    /// Takes back what is left of this test now, so that it can go on.
+    pub fn sweep(&self) {
+        leaks::remove(&leaks::find(&self.name, &self.dir, &self.state_dir()));
+    }
+
     /// What is left of this test now, after waiting for what is on its way out.
-    fn leaks(&self) -> Vec<Leak> {
+    #[must_use]
+    pub fn leaks(&self) -> Vec<Leak> {
         let deadline = Instant::now() + GRACE;
         loop {
             let leaks = leaks::find(&self.name, &self.dir, &self.state_dir());

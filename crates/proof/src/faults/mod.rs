@@ -1,0 +1,248 @@
+//! `cargo xtask faults`: real command sequences, in which one system call after the other is a process's last, or fails.
+//!
+//! ```text
+//! driver ── order without faults ──► worker: runs the sequence once, prints the calls of each process
+//!        ── order with faults ─────► workers, several at once, each on a ground of its own; for each fault:
+//!                                      run the sequence up to the fault, let its command end,
+//!                                      check what must hold, and that nothing is left
+//!        ◄── a line per fault ──────
+//! ```
+
+mod containers;
+mod follow;
+mod images;
+mod point;
+mod sequence;
+mod worker;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
+
+use testkit::{DockerRegistry, Testbed};
+
+use point::{Fault, Path, Point, call_name, errors_of};
+use sequence::Sequence;
+use worker::{Order, Verdict};
+
+pub use worker::work;
+
+/// All sequences.
+fn sequences() -> Vec<Box<dyn Sequence>> {
+    vec![Box::new(containers::Life), Box::new(containers::Foreground), Box::<images::Images>::default()]
+}
+
+/// What the command line says.
+struct Options {
+    berth: PathBuf,
+    kill: bool,
+    errors: bool,
+    budget: usize,
+    jobs: usize,
+    filter: String,
+}
+
+fn options(args: &[String]) -> Result<Options, String> {
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut options = Options {
+        berth: PathBuf::new(),
+        kill: true,
+        errors: true,
+        budget: 10_000,
+        jobs,
+        filter: String::new(),
+    };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        let number = |text: &String| text.parse().map_err(|_| format!("{arg} {text}: no number"));
+        match arg.as_str() {
+            "--kill" => options.errors = false,
+            "--errors" => options.kill = false,
+            "--berth" => options.berth = value()?.into(),
+            "--budget" => options.budget = number(value()?)?,
+            "--jobs" => options.jobs = number(value()?)?,
+            flag if flag.starts_with('-') => return Err(format!("unknown flag {flag}")),
+            filter => options.filter = filter.to_owned(),
+        }
+    }
+    if options.berth.as_os_str().is_empty() {
+        return Err("--berth is missing".to_owned());
+    }
+    Ok(options)
+}
+
+/// What became of all faults.
+#[derive(Default)]
+struct Count {
+    recovered: usize,
+    not_reached: usize,
+    lost: usize,
+}
+
+/// Runs the driver.
+pub fn run(args: &[String]) -> Result<(), String> {
+    let options = options(args)?;
+    let bed = Testbed::new();
+    let registry = DockerRegistry::start(&bed);
+    let started = Instant::now();
+    let (wanted, place) = match options.filter.split_once('/') {
+        Some((sequence, place)) => (sequence, Some(place)),
+        None => (options.filter.as_str(), None),
+    };
+    let mut plans = Vec::new();
+    for sequence in sequences() {
+        let name = sequence.name();
+        if if place.is_some() { name != wanted } else { !name.contains(wanted) } {
+            continue;
+        }
+        let order = Order {
+            sequence: name.to_owned(),
+            berth: options.berth.clone(),
+            registry: registry.address().to_owned(),
+            points: Vec::new(),
+        };
+        let points = points(&order, &options, place)?;
+        println!("{name}: {} faults", points.len());
+        plans.push((order, points));
+    }
+    let all: usize = plans.iter().map(|(_, points)| points.len()).sum();
+    if all == 0 {
+        return Err(format!("nothing is called {:?}", options.filter));
+    }
+    let mut total = Count::default();
+    for (order, points) in plans {
+        let share = (options.budget * points.len()).div_ceil(all);
+        let count = inject_all(&order, &spread(points, share), options.jobs)?;
+        total.recovered += count.recovered;
+        total.not_reached += count.not_reached;
+        total.lost += count.lost;
+    }
+    println!(
+        "{} injected, {} recovered, {} lost, {} not reached, {:.0} s",
+        total.recovered + total.lost,
+        total.recovered,
+        total.lost,
+        total.not_reached,
+        started.elapsed().as_secs_f64()
+    );
+    if total.lost == 0 { Ok(()) } else { Err(format!("{} faults were not recovered from", total.lost)) }
+}
+
+/// The faults of a sequence: the one at `place`, or those of every call whose place begins so.
+fn points(order: &Order, options: &Options, place: Option<&str>) -> Result<Vec<Point>, String> {
+    if let Some(Ok(point)) = place.map(str::parse) {
+        return Ok(vec![point]);
+    }
+    let mut recorder = spawn(order)?;
+    let stdout = recorder.stdout.take().ok_or("no stdout of a worker")?;
+    let text = std::io::read_to_string(stdout).map_err(|error| format!("read a record: {error}"))?;
+    ended_well(recorder)?;
+    let record = worker::record_from_json(&text).ok_or_else(|| format!("this is no record: {text}"))?;
+    let mut points = Vec::new();
+    for (path, calls) in record {
+        for (index, number) in calls.into_iter().enumerate() {
+            points.extend(faults_at(&path, index + 1, number, options));
+        }
+    }
+    points.retain(|point| place.is_none_or(|place| point.to_string().starts_with(place)));
+    Ok(points)
+}
+
+fn faults_at(path: &Path, call: usize, number: u64, options: &Options) -> Vec<Point> {
+    let errors =
+        errors_of(call_name(number)).iter().filter(|_| options.errors).map(|errno| Fault::Fail(*errno));
+    let kill = options.kill.then_some(Fault::Kill);
+    let point = |fault| Point { path: path.clone(), call, fault };
+    kill.into_iter().chain(errors).map(point).collect()
+}
+
+/// At most `budget` of them, evenly spread.
+fn spread(points: Vec<Point>, budget: usize) -> Vec<Point> {
+    let count = points.len();
+    if count <= budget {
+        return points;
+    }
+    (0..budget).map(|index| points[index * count / budget].clone()).collect()
+}
+
+fn inject_all(order: &Order, points: &[Point], jobs: usize) -> Result<Count, String> {
+    let (sender, receiver) = channel();
+    let mut workers = Vec::new();
+    for job in 0..jobs.clamp(1, points.len().max(1)) {
+        let points: Vec<Point> = points.iter().skip(job).step_by(jobs.max(1)).cloned().collect();
+        let mut worker = spawn(&Order { points, ..order.clone() })?;
+        let stdout = worker.stdout.take().ok_or("no stdout of a worker")?;
+        let sender: Sender<String> = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // Nobody listens any more once the driver has failed.
+                let _ = sender.send(line);
+            }
+        });
+        workers.push(worker);
+    }
+    drop(sender);
+    let mut count = Count::default();
+    for line in receiver {
+        let Some((point, call, verdict)) = Verdict::from_json(&line) else {
+            return Err(format!("a worker says {line:?}"));
+        };
+        match verdict {
+            Verdict::Recovered => count.recovered += 1,
+            Verdict::NotReached => count.not_reached += 1,
+            Verdict::Lost(why) => {
+                count.lost += 1;
+                println!("LOST {}/{point} ({call}): {why}", order.sequence);
+            }
+        }
+        let done = count.recovered + count.not_reached + count.lost;
+        if done.is_multiple_of(500) {
+            println!("{}: {done} of {}, {} lost", order.sequence, points.len(), count.lost);
+        }
+    }
+    workers.into_iter().try_for_each(ended_well)?;
+    Ok(count)
+}
+
+fn spawn(order: &Order) -> Result<Child, String> {
+    let myself = std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
+    let mut worker = Command::new(myself)
+        .arg("faults-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("start a worker: {error}"))?;
+    let mut stdin = worker.stdin.take().ok_or("no stdin of a worker")?;
+    stdin.write_all(order.to_json().as_bytes()).map_err(|error| format!("write to a worker: {error}"))?;
+    Ok(worker)
+}
+
+fn ended_well(mut worker: Child) -> Result<(), String> {
+    let status = worker.wait().map_err(|error| format!("wait for a worker: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("a worker ended with {status}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spread_over_all_calls() {
+        let points: Vec<Point> =
+            (1..=100).map(|call| Point { path: Path(vec![0]), call, fault: Fault::Kill }).collect();
+        let calls: Vec<usize> = spread(points.clone(), 4).iter().map(|point| point.call).collect();
+        assert_eq!(calls, [1, 26, 51, 76]);
+        assert_eq!(spread(points.clone(), 200), points);
+    }
+
+    #[test]
+    fn orders_come_through() {
+        let points = vec!["0.1#3=kill".parse().unwrap()];
+        let order = Order { sequence: "oci".into(), berth: "/b".into(), registry: "r".into(), points };
+        let json: serde_json::Value = serde_json::from_str(&order.to_json()).unwrap();
+        assert_eq!(json["points"][0], "0.1#3=kill");
+    }
+}
