@@ -18,6 +18,7 @@ use crate::clock;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::launch::Launch;
 use crate::record::{Dir, Lock};
 use crate::state::{Health, State, Status};
 
@@ -96,13 +97,13 @@ impl Attended {
         let engine = &self.engine;
         let snapshot = engine.snapshots()?.snapshot(&self.id)?;
         let rootfs = snapshot.mount(None)?;
-        let mut spec = engine.spec(container, rootfs.as_fd())?;
+        let Launch { mut spec, trees } = engine.launch(container, rootfs.as_fd())?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
             root.path = snapshot.path().join("merged").to_string_lossy().into_owned();
         }
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
-        let options = CreateOptions { rootfs: Some(rootfs), start: true, ..options(stdio)? };
+        let options = CreateOptions { rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
         let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options)
             .map_err(|failure| crate::error::start_failure(&failure))?;
         self.record_start(created.pid.as_raw_nonzero().get(), container);

@@ -27,6 +27,9 @@ pub struct Container {
     pub asked: CreateConfig,
     /// What is mounted, volumes with their names: as `inspect` shows it.
     pub mounts: Vec<MountPoint>,
+    /// The same in full, as it is opened at each start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<crate::mounts::Planned>,
 }
 
 /// One mount of a container.

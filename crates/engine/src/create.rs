@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::id;
 use crate::record::{self, Lock};
+use crate::spec::Host;
 use crate::state::{Row, State};
 
 /// How many random names are tried.
@@ -31,11 +32,16 @@ impl Engine {
     /// What makes no sense together, a name that is taken, or what is missing. Nothing is left then.
     pub fn create(&self, name: Option<&str>, asked: &CreateConfig, image: &Image) -> Result<Created> {
         let name = name.filter(|name| !name.is_empty()).map(id::check_name).transpose()?;
+        let host = Host::detect()?;
+        // The image's ports contradict nothing: only what was asked for is judged.
+        let mut warnings = crate::check::check(asked, &host)?;
         let mut asked = asked.clone();
         crate::merge::merge(&mut asked.config, &image.config.config)
             .map_err(|error| Error::Invalid(error.to_string()))?;
+        let id = id::new()?;
+        crate::check::complete(&mut asked, &id, &host);
         let mut container = Container {
-            id: id::new()?,
+            id,
             name: name.unwrap_or_default().to_owned(),
             created: clock::text(clock::now()),
             image: image.id().to_string(),
@@ -43,13 +49,16 @@ impl Engine {
             platform: image.config.platform.to_string(),
             args: arguments(&asked),
             asked,
-            mounts: Vec::new(),
+            ..Container::default()
         };
         // What can be refused is refused before anything is made.
         crate::start::monitor_config(self, &container)?;
         let lock = Lock::reserve(&self.paths().container(&container.id))?;
         match self.make(&lock, &mut container, name.is_none(), image) {
-            Ok(warnings) => Ok(Created { container, warnings }),
+            Ok(more) => {
+                warnings.extend(more);
+                Ok(Created { container, warnings })
+            }
             Err(error) => {
                 // What can't be removed now, whoever comes next removes.
                 let _ = self.remove_locked(&lock, &container.id, true);
@@ -65,6 +74,9 @@ impl Engine {
         any_name: bool,
         image: &Image,
     ) -> Result<Vec<String>> {
+        let (planned, _held) = self.provide_mounts(&container.asked)?;
+        container.mounts = self.mount_points(&planned);
+        container.planned = planned;
         self.name(lock, container, any_name)?;
         self.images()?.prepare(&container.id, image)?;
         let state = State { row: row(container), ..State::default() };

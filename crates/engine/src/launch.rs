@@ -1,34 +1,116 @@
 //! What a container's specification depends on, looked up when it is started.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use oci::spec::Spec;
 
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::files::{self, Hosts, Network, Resolver};
+use crate::mounts::{Planned, Realized, Surroundings, realize};
+use crate::record::make_directory;
 use crate::spec::{Found, Host, Place, Places, Request, plan};
-use crate::users::Accounts;
+use crate::users::{Accounts, User};
+use crate::{devices, provision};
+
+/// A container's configuration for the runtime.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    /// The configuration.
+    pub spec: Spec,
+    /// Sources of binds that are open already, by their place in its mounts.
+    pub trees: BTreeMap<usize, OwnedFd>,
+}
 
 impl Engine {
-    /// The specification of a container whose root file system is at `rootfs`.
-    pub(crate) fn spec(&self, container: &Container, rootfs: BorrowedFd<'_>) -> Result<Spec> {
+    /// The configuration of a container whose root file system is mounted at `rootfs`; new volumes are filled from it.
+    pub(crate) fn launch(&self, container: &Container, rootfs: BorrowedFd<'_>) -> Result<Launch> {
         let host = Host::detect()?;
         let asked = &container.asked;
+        let places = Places::of(&asked.host_config, host.unified);
         let user = Accounts::read(rootfs)?.user(&asked.config.user, &asked.host_config.group_add)?;
-        let pids = self.joined(container, &host)?;
-        let found = Found { user, pids, ..Found::default() };
-        let request =
-            Request { id: &container.id, config: asked, host: &host, found: &found, etc: None, init: None };
-        Ok(plan(&request)?)
+        let Realized { mounts, trees } = self.realize_mounts(container, rootfs, &user)?;
+        let etc = self.make_etc(container, &places, &[], &[])?;
+        let found = Found {
+            user,
+            mounts,
+            devices: devices::devices(&asked.host_config)?,
+            block_devices: devices::block_devices(&asked.host_config.resources)?,
+            pids: self.joined(&places)?,
+        };
+        let request = Request {
+            id: &container.id,
+            config: asked,
+            host: &host,
+            found: &found,
+            etc: Some(&etc),
+            init: None,
+        };
+        let spec = plan(&request)?;
+        Ok(Launch { trees: by_place(&spec, trees), spec })
+    }
+
+    fn realize_mounts(&self, container: &Container, root: BorrowedFd<'_>, user: &User) -> Result<Realized> {
+        let key = |one: &Planned| provision::view_key(container, one);
+        let image = |one: &Planned| self.image_view(one, &key(one));
+        let volumes = self.volumes();
+        let with = Surroundings { volumes: &volumes, root, user, image: &image };
+        Ok(realize(&container.planned, &container.asked.host_config.tmpfs, with)?)
+    }
+
+    /// Writes the container's `hosts`, `hostname` and `resolv.conf` and gives their directory; that of another container,
+    /// where it joins its network. `servers` resolve the names of its network.
+    pub(crate) fn make_etc(
+        &self,
+        container: &Container,
+        places: &Places,
+        addresses: &[IpAddr],
+        servers: &[IpAddr],
+    ) -> Result<PathBuf> {
+        let (config, host) = (&container.asked.config, &container.asked.host_config);
+        let network = match &places.network {
+            Place::Container(name) => return Ok(self.paths().container(&self.find(name)?.id).join("etc")),
+            Place::Host => Network::Host,
+            _ if host.network_mode == "none" => Network::None,
+            _ => Network::Own,
+        };
+        let etc = self.paths().container(&container.id).join("etc");
+        make_directory(&etc, 0o755)?;
+        let about = Hosts {
+            hostname: &config.hostname,
+            domainname: &config.domainname,
+            addresses,
+            extra: &host.extra_hosts,
+            gateway: None,
+        };
+        let resolver = Resolver {
+            servers: &host.dns,
+            search: &host.dns_search,
+            options: &host.dns_options,
+            embedded: servers,
+        };
+        let own_hosts = match network {
+            Network::Host => std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            _ => String::new(),
+        };
+        for (name, text) in [
+            ("hosts", files::hosts(&about, network, &own_hosts)),
+            ("hostname", format!("{}\n", config.hostname)),
+            ("resolv.conf", files::resolv_conf(&resolver, network, &files::host_resolv_conf())),
+        ] {
+            files::write(&etc, name, &text).map_err(|error| Error::io("write", etc.join(name), error))?;
+        }
+        Ok(etc)
     }
 
     /// The first processes of the containers whose namespaces are joined.
-    fn joined(&self, container: &Container, host: &Host) -> Result<BTreeMap<String, i32>> {
-        let places = Places::of(&container.asked.host_config, host.unified);
+    fn joined(&self, places: &Places) -> Result<BTreeMap<String, i32>> {
         let mut pids = BTreeMap::new();
-        for place in [&places.network, &places.pid, &places.ipc, &places.uts, &places.user] {
+        for place in [&places.network, &places.pid, &places.ipc, &places.uts, &places.cgroup, &places.user] {
             if let Place::Container(name) = place {
                 pids.insert(name.clone(), self.pid_of(name)?);
             }
@@ -47,4 +129,10 @@ impl Engine {
             Error::Conflict(cause)
         })
     }
+}
+
+/// Where in the specification the mounts are that were opened.
+fn by_place(spec: &Spec, trees: BTreeMap<String, OwnedFd>) -> BTreeMap<usize, OwnedFd> {
+    let place = |destination: &str| spec.mounts.iter().position(|mount| mount.destination == destination);
+    trees.into_iter().filter_map(|(destination, tree)| Some((place(&destination)?, tree))).collect()
 }

@@ -162,6 +162,7 @@ impl Engine {
         if lock.read::<bool>(KEEPS_VOLUMES)?.is_none() {
             self.remove_anonymous_volumes(&container);
         }
+        self.remove_views(&container)?;
         match std::fs::remove_dir_all(lock.path()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("remove", lock.path(), error))
@@ -169,8 +170,6 @@ impl Engine {
             _ => Ok(()),
         }
     }
-
-    fn remove_anonymous_volumes(&self, _container: &Container) {}
 
     /// Repairs all there is to repair: containers, names, what is left of monitors.
     ///

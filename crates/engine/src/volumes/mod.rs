@@ -102,6 +102,13 @@ pub struct NewVolume {
     pub labels: StringMap,
 }
 
+impl Held {
+    /// For a container that uses no volume.
+    pub(crate) fn nothing() -> Held {
+        Held(None)
+    }
+}
+
 impl Volumes {
     /// The volumes below the engine's root.
     pub fn new(root: &Path) -> Volumes {
