@@ -3,15 +3,13 @@
 //! `pair` makes both sides. The payload's goes to whoever starts it and is closed here once it runs, so that
 //! the monitor sees end of file when the payload's last process has closed its own.
 
-use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use runtime::failure::OrFail;
 use runtime::{Failure, Result};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
 };
@@ -100,48 +98,6 @@ impl PayloadStdio {
             Self::Terminal { console_socket, .. } => Some(console_socket.as_fd()),
         }
     }
-
-    /// Does `start` while the pipes are this process' own 0, 1 and 2, which what it starts inherits. For a terminal
-    /// there is nothing to inherit but /dev/null.
-    ///
-    /// # Errors
-    /// Those of dup3(2).
-    pub fn inherited_by<T>(&self, start: impl FnOnce() -> T) -> Result<T> {
-        let Self::Pipes { stdin, stdout, stderr } = self else { return Ok(start()) };
-        let own = OwnStdio::save()?;
-        let put = || {
-            rustix::stdio::dup2_stdin(stdin)?;
-            rustix::stdio::dup2_stdout(stdout)?;
-            rustix::stdio::dup2_stderr(stderr)
-        };
-        put().or_fail("put in place", "the payload's stdin, stdout and stderr")?;
-        let started = start();
-        drop(own);
-        Ok(started)
-    }
-}
-
-/// This process' own 0, 1 and 2, put back when dropped.
-struct OwnStdio([OwnedFd; 3]);
-
-impl OwnStdio {
-    fn save() -> Result<Self> {
-        let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
-        let saved = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()].map(copy);
-        let [stdin, stdout, stderr] = saved;
-        let all = || Ok::<_, Errno>([stdin?, stdout?, stderr?]);
-        all().map(Self).or_fail("save", "stdin, stdout and stderr")
-    }
-}
-
-impl Drop for OwnStdio {
-    fn drop(&mut self) {
-        let [stdin, stdout, stderr] = &self.0;
-        // These numbers are open, and so dup3 has no reason to fail; a payload's pipe kept open would hide its end.
-        let _ = rustix::stdio::dup2_stdin(stdin);
-        let _ = rustix::stdio::dup2_stdout(stdout);
-        let _ = rustix::stdio::dup2_stderr(stderr);
-    }
 }
 
 /// The monitor's side, from before the start on.
@@ -208,44 +164,4 @@ pub fn receive_fd(socket: &OwnedFd) -> Result<OwnedFd> {
         _ => None,
     });
     received.ok_or_else(|| Failure::because("receive", "the terminal", "no descriptor came"))
-}
-
-/// A process' 0, 1 and 2 are nobody's any more: what a detached monitor begins with.
-///
-/// # Errors
-/// Those of open(2) and dup3(2).
-pub fn leave_own() -> Result<()> {
-    let null = || -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&null)?;
-        Ok(rustix::stdio::dup2_stderr(&null)?)
-    };
-    null().or_fail("open as stdin, stdout and stderr", "/dev/null")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::process::Command;
-
-    use super::*;
-
-    #[test]
-    fn what_is_started_inherits_the_pipes_and_nothing_keeps_them_open() {
-        let (ours, theirs) = pair(false, true, None).unwrap();
-        let mut child = theirs
-            .inherited_by(|| Command::new("sh").args(["-c", "read x; echo $x; echo e >&2"]).spawn())
-            .unwrap()
-            .unwrap();
-        drop(theirs);
-        let OwnSide::Pipes { stdin, stdout, stderr } = ours else { panic!("pipes were asked for") };
-        rustix::io::write(stdin.as_ref().unwrap(), b"word\n").unwrap();
-        child.wait().unwrap();
-        for (end, expected) in [(stdout, "word\n"), (stderr, "e\n")] {
-            let mut text = String::new();
-            File::from(end).read_to_string(&mut text).unwrap();
-            assert_eq!(text, expected);
-        }
-    }
 }

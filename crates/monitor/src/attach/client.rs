@@ -69,8 +69,8 @@ pub enum Ending {
     Detached,
     /// This signal came, and was not to be forwarded; SIGPIPE where nobody reads our output any more.
     Interrupted(i32),
-    /// We were too slow, and missed so many bytes.
-    Dropped(u64),
+    /// We were too slow, and have missed some output: the container goes on.
+    Dropped,
     /// The monitor is gone without a word.
     Lost,
 }
@@ -188,7 +188,7 @@ fn ending(status: Status) -> Ending {
     match status {
         Status::Exited(exited) => Ending::Exited(exited),
         Status::Failed(failed) => Ending::Failed(failed),
-        Status::Dropped { bytes } => Ending::Dropped(bytes),
+        Status::Dropped {} => Ending::Dropped,
         // Who asks for the ending has seen the start.
         Status::Started { .. } => Ending::Lost,
     }

@@ -52,8 +52,6 @@ struct Peer {
     outgoing: VecDeque<Vec<u8>>,
     sent: usize,
     waiting: usize,
-    /// Output that it did not get, once it was too slow.
-    dropped: u64,
     state: State,
 }
 
@@ -243,14 +241,13 @@ impl Peer {
             outgoing: VecDeque::new(),
             sent: 0,
             waiting: 0,
-            dropped: 0,
             state: State::Served,
         }
     }
 
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        if self.dropped > 0 || (!self.foreground && self.waiting + bytes.len() > MOST_WAITING) {
-            return self.drop_behind(bytes.len());
+        if !self.foreground && self.waiting + bytes.len() > MOST_WAITING {
+            return self.leave_behind();
         }
         let header = wire::header(FrameKind::from(stream), bytes.len());
         let mut done = 0;
@@ -275,11 +272,10 @@ impl Peer {
     }
 
     /// It gets what it has begun to get, and the word that it was left behind.
-    fn drop_behind(&mut self, bytes: usize) {
+    fn leave_behind(&mut self) {
         self.outgoing.truncate(usize::from(self.sent > 0));
         self.waiting = self.outgoing.iter().map(Vec::len).sum::<usize>() - self.sent;
-        self.dropped += bytes as u64;
-        self.tell(&Status::Dropped { bytes: self.dropped });
+        self.tell(&Status::Dropped {});
         self.state = State::Leaving;
     }
 

@@ -81,11 +81,8 @@ pub enum Status {
     Failed(Failed),
     /// It has ended.
     Exited(Exited),
-    /// The client was too slow and is no longer served.
-    Dropped {
-        /// Bytes of output that it did not get.
-        bytes: u64,
-    },
+    /// The client was too slow: it has missed some output, and gets no more.
+    Dropped {},
 }
 
 /// Why a payload could not be started.

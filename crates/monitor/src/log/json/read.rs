@@ -36,10 +36,10 @@ pub(crate) struct Json {
     dir: PathBuf,
     id: String,
     file: Option<Open>,
-    /// The time of the last entry that was read, and whether what is not later is to be left out: after a gap it may
-    /// have been read already.
+    /// The time of the last entry that was read.
     latest: i64,
-    only_later: bool,
+    /// The same when lines went missing: what is not later may have been read before that.
+    gap: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ struct Named {
 impl Json {
     /// The log in a container's log directory, at its beginning.
     pub fn new(dir: &Path, id: &str) -> Self {
-        Self { dir: dir.to_owned(), id: id.to_owned(), file: None, latest: i64::MIN, only_later: false }
+        Self { dir: dir.to_owned(), id: id.to_owned(), file: None, latest: i64::MIN, gap: None }
     }
 
     /// Goes to where `query` begins. Gives how many lines are to be left out from there.
@@ -163,7 +163,7 @@ impl Json {
             Some(next) => Some(next),
             None => {
                 sink.missing();
-                self.only_later = true;
+                self.gap = Some(self.latest);
                 self.oldest()?
             }
         };
@@ -173,7 +173,8 @@ impl Json {
     fn oldest(&self) -> io::Result<Option<Open>> {
         for named in self.files()? {
             let Some(mut open) = Open::new(&named)? else { continue };
-            if !self.only_later || named.n == 0 || open.last_time()?.is_some_and(|last| last > self.latest) {
+            let is_later = |last| self.gap.is_none_or(|gap| last > gap);
+            if named.n == 0 || open.last_time()?.is_some_and(is_later) {
                 return Ok(Some(open));
             }
         }
@@ -210,26 +211,48 @@ impl Json {
         printer: &mut Printer<'_, '_>,
         sink: &mut dyn Sink,
     ) -> io::Result<Step> {
+        let mut together: Option<(Entry, i64)> = None;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             // What a power cut left instead of an entry is left out.
             let Some((entry, at)) = parse(line) else { continue };
-            if self.only_later && at <= self.latest {
+            if self.gap.is_some_and(|gap| at <= gap) {
                 continue;
             }
             self.latest = self.latest.max(at);
-            let details = reader::details(&entry.attrs);
-            let chunk = Chunk {
-                stream: entry.stream,
-                time: at,
-                continues: None,
-                bytes: entry.log.as_bytes(),
-                details: Some(&details),
-            };
-            if printer.print(&chunk, sink)? == Flow::Done {
-                return Ok(Step::Done);
+            // Lines that were read from the payload at once are passed on at once.
+            match &mut together {
+                Some((before, time)) if before.is_like(&entry) && *time == at => before.log += &entry.log,
+                Some((before, time)) => {
+                    if pass_on(before, *time, printer, sink)? == Flow::Done {
+                        return Ok(Step::Done);
+                    }
+                    together = Some((entry, at));
+                }
+                None => together = Some((entry, at)),
             }
         }
-        Ok(Step::More)
+        match together {
+            Some((entry, at)) if pass_on(&entry, at, printer, sink)? == Flow::Done => Ok(Step::Done),
+            _ => Ok(Step::More),
+        }
+    }
+}
+
+fn pass_on(entry: &Entry, at: i64, printer: &mut Printer<'_, '_>, sink: &mut dyn Sink) -> io::Result<Flow> {
+    let details = reader::details(&entry.attrs);
+    let chunk = Chunk {
+        stream: entry.stream,
+        time: at,
+        continues: None,
+        bytes: entry.log.as_bytes(),
+        details: Some(&details),
+    };
+    printer.print(&chunk, sink)
+}
+
+impl Entry {
+    fn is_like(&self, other: &Self) -> bool {
+        self.stream == other.stream && self.attrs == other.attrs
     }
 }
 

@@ -141,7 +141,7 @@ pub(super) fn entries(file: &File) -> io::Result<Vec<Entry>> {
     file.read_exact_at(&mut footer, begin)?;
     let head = footer.get(..8).ok_or_else(damaged)?;
     let expected = [SKIPPABLE.to_le_bytes(), (length as u32).to_le_bytes()].concat();
-    if head != expected || (length as usize - 4) % ENTRY != 0 {
+    if head != expected || length % ENTRY as u64 != 4 {
         return Err(damaged());
     }
     Ok(index::decode(&footer[8..footer.len() - 4]))
