@@ -165,3 +165,17 @@ pub fn receive_fd(socket: &OwnedFd) -> Result<OwnedFd> {
     });
     received.ok_or_else(|| Failure::because("receive", "the terminal", "no descriptor came"))
 }
+
+/// Makes /dev/null of this process' 0, 1 and 2: what a detached process begins with.
+///
+/// # Errors
+/// Those of open(2) and dup3(2).
+pub fn leave_own() -> Result<()> {
+    let null = || -> rustix::io::Result<()> {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)
+    };
+    null().or_fail("open as stdin, stdout and stderr", "/dev/null")
+}
