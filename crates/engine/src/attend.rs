@@ -97,15 +97,16 @@ impl Attended {
         let engine = &self.engine;
         let snapshot = engine.snapshots()?.snapshot(&self.id)?;
         let rootfs = snapshot.mount(None)?;
-        let Launch { mut spec, trees } = engine.launch(container, rootfs.as_fd())?;
+        let Launch { mut spec, trees, cgroup_driver } = engine.launch(container, rootfs.as_fd())?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
             root.path = snapshot.path().join("merged").to_string_lossy().into_owned();
         }
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
-        let options = CreateOptions { rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
+        let options =
+            CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
         let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options)
-            .map_err(|failure| crate::error::start_failure(&failure))?;
+            .map_err(|failure| crate::error::start_failure("failed to start container", &failure))?;
         self.record_start(created.pid.as_raw_nonzero().get(), container);
         if let Err(error) = self.let_go() {
             // One that nobody knows of must not run.
@@ -140,7 +141,8 @@ impl Attended {
         let container = self.container()?;
         let die = || container.event("die", [("exitCode", self.state.exit_code.to_string())]);
         let mut events = Vec::new();
-        if !failed {
+        // Where it waited for a restart, its end was told already.
+        if !failed && self.state.status != Status::Restarting {
             events.push(die());
         }
         if self.state.row.auto_remove {

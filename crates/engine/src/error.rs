@@ -169,7 +169,7 @@ impl Error {
 /// A failure of the runtime to start a program.
 ///
 /// Docker tells the codes from the text of the error; here they are the errno of the exec.
-pub(crate) fn start_failure(failure: &Failure) -> Error {
+pub(crate) fn start_failure(what: &str, failure: &Failure) -> Error {
     const NOT_FOUND: [i32; 1] = [2 /* ENOENT */];
     const NOT_EXECUTABLE: [i32; 5] = [13, 8, 21, 20, 80]; // EACCES, ENOEXEC, EISDIR, ENOTDIR, ELIBBAD
     let code = match failure.errno {
@@ -179,6 +179,6 @@ pub(crate) fn start_failure(failure: &Failure) -> Error {
         None if failure.detail.contains("not found") => 127,
         _ => 126,
     };
-    let message = format!("failed to start container: {failure}");
+    let message = format!("{what}: {failure}");
     Error::Start { message, code }
 }

@@ -246,8 +246,9 @@ impl Exec<'_> {
         process: &Process,
         options: ExecOptions,
     ) -> Result<Executed> {
-        let executed =
-            payload.exec(process, options).map_err(|failure| crate::error::start_failure(&failure))?;
+        let executed = payload
+            .exec(process, options)
+            .map_err(|failure| crate::error::start_failure("exec failed", &failure))?;
         let id = || self.id.clone();
         let command = self.config.cmd.join(" ");
         self.engine.events().emit(&[

@@ -24,6 +24,8 @@ pub(crate) struct Launch {
     pub spec: Spec,
     /// Sources of binds that are open already, by their place in its mounts.
     pub trees: BTreeMap<usize, OwnedFd>,
+    /// Who makes control groups.
+    pub cgroup_driver: cgroup::Driver,
 }
 
 impl Engine {
@@ -51,7 +53,7 @@ impl Engine {
             init: None,
         };
         let spec = plan(&request)?;
-        Ok(Launch { trees: by_place(&spec, trees), spec })
+        Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver: host.cgroup_driver() })
     }
 
     fn realize_mounts(&self, container: &Container, root: BorrowedFd<'_>, user: &User) -> Result<Realized> {

@@ -104,11 +104,29 @@ impl Engine {
         match Payload::open(&root, &runtime_id(id)) {
             Ok(payload) => Ok(Some(payload)),
             Err(failure) => {
-                // A directory without a record was left by a creator that was killed first.
+                // A directory without a record was left by a creator that was killed first; perhaps after it had made
+                // control groups.
+                self.remove_stray_groups(id)?;
                 runtime::forget(&root, &runtime_id(id)).map_err(|_| failure)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Removes the control groups of a container that the runtime has no record of: they bear its id.
+    fn remove_stray_groups(&self, id: &str) -> Result<()> {
+        let dir = Dir::open(self.paths().container(id))?;
+        let container =
+            dir.map(|dir| dir.container()).transpose().ok().flatten().flatten().unwrap_or_default();
+        let host = crate::spec::Host::detect()?;
+        let parent = &container.asked.host_config.resources.cgroup_parent;
+        let path = crate::spec::cgroups_path(parent, id, host.systemd);
+        let groups = cgroup::Host::detect()?;
+        let rootless = !rustix::process::geteuid().is_root();
+        let group = cgroup::Group::locate(&groups, &host.cgroup_driver(), Some(&path), id, rootless)?;
+        // Whoever is in there was to become the container.
+        group.kill_all(rustix::process::Signal::KILL)?;
+        Ok(group.remove()?)
     }
 
     /// Ends what runs, and removes what is there of a container while it does.

@@ -74,10 +74,8 @@ impl Engine {
         }
         let own_lock = self.reserve_monitor(&container.id)?;
         let (mut client, theirs) = Client::pair()?;
-        if let Some(wants) = wants {
-            // Before there is a monitor: so that it begins with that.
-            client.want(wants, container.asked.config.tty)?;
-        }
+        // Said before there is a monitor, so that it begins with that.
+        client.want(wants.unwrap_or_default(), wants.is_some() && container.asked.config.tty)?;
         let inheritance =
             Inheritance { lock: lock.as_fd(), own_lock: own_lock.as_fd(), client: theirs.as_fd() };
         self.spawn_monitor(&container.id, &inheritance)?;
@@ -126,6 +124,7 @@ impl Engine {
             let pid = format!("{}\n", rustix::process::getpid());
             let ready = rustix::process::setsid().is_ok()
                 && rustix::io::pwrite(inheritance.own_lock, pid.as_bytes(), 0).is_ok()
+                && sys::process::close_from_but(3, &[binary.as_fd(), fds[0], fds[1], fds[2]]).is_ok()
                 && fds.iter().all(|fd| rustix::io::fcntl_setfd(fd, FdFlags::empty()).is_ok());
             if ready {
                 let _ = sys::process::exec_fd(binary.as_fd(), &args, &env);

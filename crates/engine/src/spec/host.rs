@@ -56,6 +56,11 @@ impl Host {
             in_user_namespace: !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]),
         })
     }
+
+    /// Who makes control groups.
+    pub(crate) fn cgroup_driver(&self) -> cgroup::Driver {
+        if self.systemd { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs }
+    }
 }
 
 /// `6.18.44-fc` → (6, 18).

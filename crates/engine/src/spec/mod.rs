@@ -142,7 +142,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
         linux: Some(Linux {
             sysctl: sysctl(request, &places),
             resources: Some(resources::resources(request)?),
-            cgroups_path: cgroups_path(request),
+            cgroups_path: cgroups_path(&host.resources.cgroup_parent, request.id, request.host.systemd),
             namespaces: namespaces::namespaces(request, &places)?,
             devices: request.found.devices.nodes.clone(),
             seccomp: security.filter(host, request.host, caps)?,
@@ -156,14 +156,13 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
 }
 
 /// Where its control group is: `PARENT/ID`, or with systemd `SLICE:berth:ID`.
-fn cgroups_path(request: &Request<'_>) -> String {
-    let parent = request.config.host_config.resources.cgroup_parent.as_str();
-    if request.host.systemd {
+pub(crate) fn cgroups_path(parent: &str, id: &str, systemd: bool) -> String {
+    if systemd {
         let slice = if parent.is_empty() { "system.slice" } else { parent };
-        return format!("{slice}:berth:{}", request.id);
+        return format!("{slice}:berth:{id}");
     }
     let parent = if parent.is_empty() { "/berth" } else { parent };
-    format!("{}/{}", clean(parent).trim_end_matches('/'), request.id)
+    format!("{}/{id}", clean(parent).trim_end_matches('/'))
 }
 
 /// What Docker allows in a network namespace of the container's own: ping and low ports for everybody.
