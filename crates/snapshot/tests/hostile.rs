@@ -385,3 +385,23 @@ fn with_size(mut header: Vec<u8>, size: usize) -> Vec<u8> {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header
 }
+
+/// Who has no CAP_FSETID, as an ordinary user, loses the bits by writing the content after the file was made with them.
+#[test]
+fn set_id_bits_outlast_the_content() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use std::os::unix::fs::MetadataExt;
+    let cage = Cage::new();
+    let mut program = file("program", "content");
+    program.entry.mode = 0o6755;
+    std::thread::scope(|scope| {
+        let applied = scope.spawn(|| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective.remove(CapabilitySet::FSETID);
+            set_capabilities(None, sets).unwrap();
+            cage.apply(&[program])
+        });
+        applied.join().unwrap().unwrap();
+    });
+    assert_eq!(std::fs::metadata(cage.root().join("program")).unwrap().mode() & 0o7777, 0o6755);
+}

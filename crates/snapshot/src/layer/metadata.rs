@@ -60,7 +60,8 @@ impl Metadata {
             let (uid, gid) = self.owner(path)?;
             fchown(file, uid, gid).map_err(|error| LayerError::entry("set the owner of", path, error))?;
         }
-        let lost_set_id = chowned && self.mode & 0o6000 != 0;
+        // chown(2) takes the set-id bits away, and so does write(2) by who has no CAP_FSETID.
+        let lost_set_id = self.mode & 0o6000 != 0;
         if fresh != Some(self.mode) || lost_set_id {
             fchmod(file, self.mode()).map_err(|error| LayerError::entry("set the mode of", path, error))?;
         }
