@@ -47,7 +47,7 @@ pub use images::{Image, Images};
 pub use import::{ImportError, ImportOptions, apply_change};
 pub use list::{Filter, Listed};
 pub use load::Loaded;
-pub use manifest::{ManifestOptions, RemoteManifest};
+pub use manifest::{ManifestOptions, RemoteManifest, remote_tags};
 pub use names::candidates;
 pub use platform::Platforms;
 pub use progress::{LayerState, Progress, Silent};

@@ -22,19 +22,21 @@ pub struct Listed {
     pub labels: Vec<(String, String)>,
 }
 
-/// Which images are listed; all conditions have to hold.
+/// Which images are listed. All conditions have to hold; of several patterns for the name, one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Without a name, or with one.
     Dangling(bool),
     /// With this label, and this value if one is given.
     Label(String, Option<String>),
+    /// Without this label, or with another value.
+    NotLabel(String, Option<String>),
     /// The name matches; `*` and `?` are wild within a component.
     Reference(String),
-    /// Made before that time, RFC 3339 in UTC.
-    Before(String),
-    /// Made after that time, RFC 3339 in UTC.
-    Since(String),
+    /// Made before that time, in nanoseconds since 1970.
+    Before(i64),
+    /// Made after that time.
+    Since(i64),
 }
 
 impl Images {
@@ -45,15 +47,15 @@ impl Images {
         for entry in references.entries() {
             let reference = entry.name().and_then(|name| name.parse().ok());
             let line = self.listed(reference, &entry.descriptor);
-            if filters.iter().all(|filter| filter.accepts(&line)) {
+            if accept(filters, &line) {
                 listed.push(line);
             }
         }
-        listed.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.reference.cmp(&b.reference)));
+        listed.sort_by_cached_key(|line| (std::cmp::Reverse(line.time()), line.reference.clone()));
         Ok(listed)
     }
 
-    fn listed(&self, reference: Option<Reference>, target: &Descriptor) -> Listed {
+    pub(crate) fn listed(&self, reference: Option<Reference>, target: &Descriptor) -> Listed {
         let read = self.present_manifest(target).and_then(|(_, manifest)| {
             let config = self.config(&manifest)?;
             Ok((manifest, config))
@@ -87,20 +89,37 @@ impl Images {
     }
 }
 
+impl Listed {
+    /// When it was made, in nanoseconds since 1970.
+    fn time(&self) -> Option<i64> {
+        oci::time::parse(self.created.as_deref()?)
+    }
+
+    fn has_label(&self, name: &str, value: Option<&String>) -> bool {
+        self.labels.iter().any(|(label, found)| label == name && value.is_none_or(|wanted| wanted == found))
+    }
+}
+
+/// Whether `filters` let a line through.
+pub(crate) fn accept(filters: &[Filter], line: &Listed) -> bool {
+    let (patterns, others): (Vec<&Filter>, Vec<&Filter>) =
+        filters.iter().partition(|filter| matches!(filter, Filter::Reference(_)));
+    others.iter().all(|filter| filter.accepts(line))
+        && (patterns.is_empty() || patterns.iter().any(|filter| filter.accepts(line)))
+}
+
 impl Filter {
     fn accepts(&self, line: &Listed) -> bool {
         match self {
             Filter::Dangling(wanted) => line.reference.is_none() == *wanted,
-            Filter::Label(name, value) => line
-                .labels
-                .iter()
-                .any(|(label, found)| label == name && value.as_ref().is_none_or(|wanted| wanted == found)),
+            Filter::Label(name, value) => line.has_label(name, value.as_ref()),
+            Filter::NotLabel(name, value) => !line.has_label(name, value.as_ref()),
             Filter::Reference(pattern) => line.reference.as_ref().is_some_and(|reference| {
                 let (full, name) = (reference.familiar(), reference.familiar_name());
                 matches(pattern, &full) || matches(pattern, &name)
             }),
-            Filter::Before(time) => line.created.as_ref().is_some_and(|created| created < time),
-            Filter::Since(time) => line.created.as_ref().is_some_and(|created| created > time),
+            Filter::Before(time) => line.time().is_some_and(|made| made < *time),
+            Filter::Since(time) => line.time().is_some_and(|made| made > *time),
         }
     }
 }
@@ -122,6 +141,33 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conditions_add_up_and_patterns_do_not() {
+        let line = Listed {
+            reference: Some("busybox:1".parse().unwrap()),
+            target: Descriptor::new("", Digest::sha256(b""), 0),
+            id: Digest::sha256(b""),
+            created: Some("2024-01-26T12:00:00.5+01:00".to_owned()),
+            size: 0,
+            labels: vec![("a".to_owned(), "1".to_owned())],
+        };
+        let noon = oci::time::parse("2024-01-26T11:00:00Z").unwrap();
+        let pattern = |text: &str| Filter::Reference(text.to_owned());
+        let label = |value: &str| Filter::Label("a".to_owned(), Some(value.to_owned()));
+        for (filters, wanted) in [
+            (vec![], true),
+            (vec![pattern("other"), pattern("busy*:1")], true),
+            (vec![pattern("other")], false),
+            (vec![pattern("busybox"), label("2")], false),
+            (vec![label("1"), Filter::Since(noon), Filter::Before(noon + 1_000_000_000)], true),
+            (vec![Filter::NotLabel("a".to_owned(), None)], false),
+            (vec![Filter::NotLabel("a".to_owned(), Some("2".to_owned()))], true),
+            (vec![Filter::Before(noon)], false),
+        ] {
+            assert_eq!(accept(&filters, &line), wanted, "{filters:?}");
+        }
+    }
 
     #[test]
     fn patterns_stay_within_a_component() {

@@ -30,6 +30,26 @@ pub struct ManifestOptions {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// The tags of the first of `candidates` that exists at its registry.
+pub fn remote_tags(
+    config: &Config,
+    candidates: &[Reference],
+    patience: Patience,
+) -> Result<(Reference, Vec<String>)> {
+    let runtime = event_loop()?;
+    let mut first_error = None;
+    for reference in candidates {
+        let listed = runtime.block_on(async {
+            Repository::open(config, reference, Purpose::PullTag, patience, None)?.tags().await
+        });
+        match listed {
+            Ok(tags) => return Ok((reference.clone(), tags)),
+            Err(error) => drop(first_error.get_or_insert(error)),
+        }
+    }
+    Err(first_error.map_or_else(|| Error::NotFound("no name".to_owned()), Error::Registry))
+}
+
 impl RemoteManifest {
     /// Fetches what the first of `candidates` that exists means at its registry. Nothing is stored.
     pub fn fetch(config: &Config, candidates: &[Reference], patience: Patience) -> Result<RemoteManifest> {

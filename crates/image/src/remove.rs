@@ -7,7 +7,8 @@ use oci::image::Digest;
 use snapshot::Layer;
 use store::{Collected, GcOptions, StoreError};
 
-use crate::{Builtin, Error, Image, Images, Result};
+use crate::list::accept;
+use crate::{Builtin, Error, Filter, Image, Images, Result};
 
 /// What was removed.
 #[derive(Clone, Debug, Default)]
@@ -70,14 +71,17 @@ impl Images {
         Ok(Removed { untagged, deleted: if is_gone { vec![digest] } else { Vec::new() } })
     }
 
-    /// Removes the names of images without one (`all`: of all that `in_use` does not know).
-    pub fn prune(&self, all: bool, in_use: &HashSet<Digest>) -> Result<Removed> {
+    /// Removes the names of images without one (`all`: of all that `in_use` does not know) that `filters` let through.
+    pub fn prune(&self, all: bool, in_use: &HashSet<Digest>, filters: &[Filter]) -> Result<Removed> {
         let mut doomed = HashSet::new();
         for entry in self.store().references()?.entries() {
             let spared = entry.is_pinned()
                 || in_use.contains(entry.digest())
                 || self.identity(&entry.descriptor).is_ok_and(|id| in_use.contains(&id));
-            if !spared && (all || entry.name().is_none()) {
+            if !spared
+                && (all || entry.name().is_none())
+                && accept(filters, &self.listed(None, &entry.descriptor))
+            {
                 doomed.insert(*entry.digest());
             }
         }

@@ -1,12 +1,14 @@
 //! `berth image …`: Docker's longer names of the commands for images, and those that have no shorter one.
 
 pub mod diff;
+mod filter;
 pub mod history;
 pub mod import;
 pub mod inspect;
 pub mod load;
 pub mod ls;
 pub mod mount;
+pub mod pin;
 pub mod prune;
 pub mod pull;
 pub mod push;
@@ -29,6 +31,8 @@ pub const COMMANDS: &[Entry] = &[
     command!("import", "Make an image of a root file system in a tar archive", import::Import),
     command!("inspect", "Show all that is known of images", inspect::Inspect),
     command!("history", "Show how an image came about", history::History),
+    command!("pin", "Keep images whatever room is needed", pin::Pin),
+    command!("unpin", "Let pinned images go again", pin::Unpin),
     command!("prune", "Remove images that nobody needs", prune::Prune),
     command!("tree", "Show which layers images share", tree::Tree),
     command!("diff", "Show which files differ between two images", diff::Diff),

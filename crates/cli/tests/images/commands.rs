@@ -107,6 +107,52 @@ fn prune_spares_what_has_a_name_unless_told_otherwise() {
 }
 
 #[test]
+fn filters_and_pins_spare_images() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed, "root");
+    berth.import("app:1", &[1000]);
+    berth.import("app:2", &[2000]);
+    assert_eq!(
+        berth.run(&["images", "-q", "-f", "reference=app:1", "-f", "reference=*:2"]).lines().count(),
+        2
+    );
+    assert_eq!(berth.run(&["images", "-q", "-f", "until=1h"]), "");
+    assert_eq!(berth.run(&["images", "-q", "-f", "before=app:1"]), "");
+    assert_eq!(berth.run(&["images", "-q", "-f", "since=hello", "-f", "reference=app"]).lines().count(), 2);
+    berth.run(&["rmi", "hello"]);
+    let wrong = berth.command(&["images", "-f", "size=1"]).output().expect_code(1);
+    assert!(wrong.stderr().contains("unknown name \"size\""), "{}", wrong.stderr());
+    for spared in ["until=24h", "label=made=there", "label!=made"] {
+        berth.run(&["image", "prune", "-a", "-f", "--filter", spared]);
+        assert_eq!(berth.run(&["images", "-q"]).lines().count(), 2, "{spared}");
+    }
+    berth.run(&["image", "pin", "app:1"]);
+    assert_eq!(berth.run(&["image", "inspect", "-f", "{{.Pinned}}", "app:1"]), "true\n");
+    berth.run(&["image", "prune", "-a", "-f", "--filter", "label=made=here"]);
+    assert_eq!(berth.run(&["images", "--format", "{{.Tag}}"]), "1\n");
+    berth.run(&["image", "unpin", "app:1"]);
+    berth.run(&["image", "prune", "-f", "--filter", "dangling=false"]);
+    assert_eq!(berth.run(&["images", "-q"]), "");
+}
+
+#[test]
+fn all_tags_are_pulled() {
+    let bed = Testbed::new();
+    let server = DockerRegistry::start(&bed);
+    let name = format!("{}/app", server.address());
+    let here = Berth::new(&bed, "here");
+    for (tag, size) in [("a", 1000), ("b", 2000)] {
+        here.import(&format!("{name}:{tag}"), &[size]);
+    }
+    here.run(&["push", "-q", "-a", &name]);
+    let there = Berth::new(&bed, "there");
+    assert!(there.run(&["pull", "-a", &name]).ends_with(&format!("{name}\n")));
+    assert_eq!(there.run(&["images", "-q"]).lines().count(), 2);
+    let refused = there.command(&["pull", "-a", &format!("{name}:a")]).output().expect_code(1);
+    assert!(refused.stderr().contains("tag can't be used with --all-tags"), "{}", refused.stderr());
+}
+
+#[test]
 fn archives_go_through_files_and_pipes() {
     let bed = Testbed::new();
     let (here, there) = (Berth::new(&bed, "here"), Berth::new(&bed, "there"));

@@ -69,6 +69,7 @@ fn describe(images: &Images, image: &Image) -> Value {
         "GraphDriver": { "Data": { "LowerDir": lower, "UpperDir": top }, "Name": "overlay2" },
         "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
         "Descriptor": image.target,
+        "Pinned": image.pinned,
         "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
     })
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use image::{Filter, Listed};
 use serde_json::Value;
 
+use super::filter;
 use crate::commands::Outcome;
 use crate::commands::context::Context;
 use crate::commands::output::format::{Column, List, Row};
@@ -19,7 +20,8 @@ pub struct Images {
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Show images that fit: dangling=BOOL, label=NAME[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE
+    /// Show images that fit: dangling=BOOL, label=NAME[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE,
+    /// until=TIME
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
     /// A Go template, `table TEMPLATE`, or `json`
@@ -55,10 +57,8 @@ const NONE: &str = "<none>";
 impl Images {
     pub fn run(self, context: &Context) -> Outcome {
         let images = context.images()?;
-        let mut filters = Vec::new();
-        for filter in &self.filter {
-            filters.push(parse_filter(context, &images, filter)?);
-        }
+        let known = ["before", "dangling", "label", "reference", "since", "until"];
+        let mut filters = filter::parse(context, &images, &self.filter, &known)?;
         filters.extend(self.pattern.clone().map(Filter::Reference));
         let listed = images.list(&filters)?;
         if self.quiet {
@@ -98,31 +98,4 @@ impl Images {
         ];
         fields.into_iter().map(|(field, value)| (field.to_owned(), Value::String(value))).collect()
     }
-}
-
-fn parse_filter(
-    context: &Context,
-    images: &image::Images,
-    filter: &str,
-) -> Result<Filter, Box<dyn std::error::Error>> {
-    let (name, value) =
-        filter.split_once('=').ok_or_else(|| format!("filter {filter:?}: expected NAME=VALUE"))?;
-    let created = |name: &str| -> Result<String, Box<dyn std::error::Error>> {
-        Ok(context.find(images, name)?.config.created.unwrap_or_default())
-    };
-    Ok(match name {
-        "dangling" => match value {
-            "true" | "1" => Filter::Dangling(true),
-            "false" | "0" => Filter::Dangling(false),
-            _ => return Err(format!("filter {filter:?}: expected true or false").into()),
-        },
-        "label" => match value.split_once('=') {
-            Some((label, value)) => Filter::Label(label.to_owned(), Some(value.to_owned())),
-            None => Filter::Label(value.to_owned(), None),
-        },
-        "reference" => Filter::Reference(value.to_owned()),
-        "before" => Filter::Before(created(value)?),
-        "since" => Filter::Since(created(value)?),
-        _ => return Err(format!("filter {filter:?}: unknown name {name:?}").into()),
-    })
 }

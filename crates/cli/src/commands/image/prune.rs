@@ -7,6 +7,7 @@ use clap::Args;
 use oci::image::Digest;
 use store::GcOptions;
 
+use super::filter;
 use super::rm::familiar;
 use crate::commands::Outcome;
 use crate::commands::context::Context;
@@ -17,6 +18,9 @@ pub struct Prune {
     /// Remove all images that no container uses, not only those without a name
     #[arg(short, long)]
     all: bool,
+    /// Remove only those that fit: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE], dangling=BOOL
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
     /// Don't ask
     #[arg(short, long)]
     force: bool,
@@ -25,14 +29,20 @@ pub struct Prune {
 impl Prune {
     pub fn run(self, context: &Context) -> Outcome {
         let images = context.images()?;
-        let what = if self.all { "all images without a container" } else { "all dangling images" };
+        let (flags, filters): (Vec<String>, Vec<String>) =
+            self.filter.iter().cloned().partition(|filter| filter.starts_with("dangling="));
+        // As with Docker, this filter is another way to say --all.
+        let all =
+            flags.last().map_or(self.all, |flag| matches!(flag.as_str(), "dangling=false" | "dangling=0"));
+        let filters = filter::parse(context, &images, &filters, &["label", "label!", "until"])?;
+        let what = if all { "all images without a container" } else { "all dangling images" };
         let question = "Are you sure you want to continue?";
         if !self.force && !prompt::confirm(&format!("WARNING! This will remove {what}.\n{question}"))? {
             return Ok(ExitCode::SUCCESS);
         }
         let mut in_use: HashSet<_> = images.in_use()?;
         in_use.extend(context.image_users()?.iter().filter_map(|(image, _)| image.parse::<Digest>().ok()));
-        let removed = images.prune(self.all, &in_use)?;
+        let removed = images.prune(all, &in_use, &filters)?;
         let (collected, layers) = images.gc(GcOptions::default())?;
         let mut text = String::new();
         if !removed.deleted.is_empty() {

@@ -22,6 +22,9 @@ pub struct Pull {
     /// Take the images of all platforms
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
+    /// Pull every tag of the repository
+    #[arg(short, long)]
+    all_tags: bool,
     /// Drop the compressed layers once they are unpacked
     #[arg(long)]
     discard_blobs: bool,
@@ -44,10 +47,16 @@ impl Pull {
             (None, false) => Platforms::default(),
         };
         let after_slash = self.name.rsplit('/').next().unwrap_or_default();
+        let told = (!self.quiet).then_some(Stream::Stdout);
+        if self.all_tags {
+            if after_slash.contains([':', '@']) {
+                return Err("tag can't be used with --all-tags/-a".into());
+            }
+            return pull_all_tags(context, &self.name, &platforms, self.discard_blobs, told);
+        }
         if !self.quiet && !after_slash.contains([':', '@']) {
             print("Using default tag: latest\n")?;
         }
-        let told = (!self.quiet).then_some(Stream::Stdout);
         let pulled = pull(context, &self.name, platforms, self.discard_blobs, told)?;
         print(&format!("{}\n", pulled.reference))?;
         Ok(ExitCode::SUCCESS)
@@ -83,6 +92,24 @@ pub fn pull(
         stream.print(&format!("Digest: {digest}\nStatus: {status} for {name}\n"))?;
     }
     Ok(pulled)
+}
+
+fn pull_all_tags(
+    context: &Context,
+    name: &str,
+    platforms: &Platforms,
+    discard_blobs: bool,
+    told: Option<Stream>,
+) -> Outcome {
+    let config = context.config()?;
+    let (repository, tags) =
+        image::remote_tags(&config, &context.candidates(&config, name)?, Patience::default())?;
+    for tag in tags {
+        let name = format!("{}:{tag}", repository.name());
+        pull(context, &name, platforms.clone(), discard_blobs, told)?;
+    }
+    print(&format!("{}\n", repository.name()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Pull {
