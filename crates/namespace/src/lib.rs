@@ -2,10 +2,12 @@
 //!
 //! [`Kind`] is one of the eight types, [`NamespaceFile`] an open namespace whose type is verified, [`IdMap`]
 //! what a user namespace does with ids: parsed, validated and composed without asking the kernel, then written.
+//! [`netlink`] is how one speaks with the kernel about a network namespace.
 
 mod file;
 mod idmap;
 mod kind;
+pub mod netlink;
 mod offsets;
 mod write;
 

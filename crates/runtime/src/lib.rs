@@ -14,7 +14,6 @@ mod hooks;
 mod init;
 mod limits;
 mod netdevice;
-mod netlink;
 mod options;
 pub mod plan;
 mod process;

@@ -17,11 +17,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use namespace::netlink::{self, Netlink, Refusal, Request, attributes};
 use oci::spec::NetDevice;
 use rustix::io::Errno;
 
 use crate::failure::{Failure, Result};
-use crate::netlink::{Netlink, Refusal, Request, attributes, own_namespace};
 
 /// sizeof(struct ifinfomsg), sizeof(struct ifaddrmsg).
 const LINK_HEADER: usize = 16;
@@ -92,12 +92,13 @@ impl Moved {
         if devices.is_empty() {
             return Ok(Vec::new());
         }
-        let netlink = Netlink::open()?;
+        let netlink = rtnetlink()?;
         let all = Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER]);
-        let all = netlink.list(&all).map_err(|refusal| refusal.of("list", "addresses of network devices"))?;
+        let all =
+            netlink.list(&all).map_err(|refusal| told(refusal, "list", "addresses of network devices"))?;
         let read = |(host_name, device): (&String, &NetDevice)| {
-            let link =
-                find(&netlink, host_name).map_err(|refusal| refusal.of("find network device", host_name))?;
+            let link = find(&netlink, host_name)
+                .map_err(|refusal| told(refusal, "find network device", host_name))?;
             Ok(Self {
                 host_name: host_name.clone(),
                 name: if device.name.is_empty() { host_name } else { &device.name }.clone(),
@@ -111,19 +112,19 @@ impl Moved {
     }
 
     fn send(&self, namespace: BorrowedFd<'_>) -> Result<()> {
-        relocate(&Netlink::open()?, self.index, namespace, &self.passing_name())
-            .map_err(|refusal| refusal.of("move network device", &self.host_name))
+        relocate(&rtnetlink()?, self.index, namespace, &self.passing_name())
+            .map_err(|refusal| told(refusal, "move network device", &self.host_name))
     }
 
     /// Gives the device its name in the container, its addresses, and sets it up; called in there.
     pub fn settle(&self) -> Result<()> {
-        let netlink = Netlink::open()?;
+        let netlink = rtnetlink()?;
         let link = find(&netlink, &self.passing_name())
-            .map_err(|refusal| refusal.of("find moved network device", &self.host_name))?;
+            .map_err(|refusal| told(refusal, "find moved network device", &self.host_name))?;
         rename(&netlink, link.index, &self.name).map_err(|refusal| match refusal.errno {
             Errno::EXIST => Failure::new("rename network device", &self.host_name, Errno::EXIST)
                 .hint(format!("the container's network namespace has a {:?} already", self.name)),
-            _ => refusal.of("rename network device", &self.host_name),
+            _ => told(refusal, "rename network device", &self.host_name),
         })?;
         self.configure(&netlink, link.index, true)
     }
@@ -131,12 +132,12 @@ impl Moved {
     /// Brings the device home from the namespace it was sent into, and makes it what it was. A device that never left
     /// is left alone.
     fn take_back(&self, namespace: BorrowedFd<'_>) -> Result<()> {
-        let failed = |refusal: Refusal| refusal.of("take back network device", &self.host_name);
-        let (home, there) = (Netlink::open()?, Netlink::open_in(namespace)?);
+        let failed = |refusal: Refusal| told(refusal, "take back network device", &self.host_name);
+        let (home, there) = (rtnetlink()?, Netlink::open_in(namespace).map_err(failed)?);
         if find(&home, &self.host_name).is_ok_and(|link| link.hardware == self.hardware) {
             return Ok(());
         }
-        let own = own_namespace()?;
+        let own = netlink::own_namespace().map_err(failed)?;
         let away = self.find_away(&there).map_err(failed)?;
         relocate(&there, away, own.as_fd(), &self.host_name).map_err(failed)?;
         let link = find(&home, &self.host_name).map_err(failed)?;
@@ -162,12 +163,12 @@ impl Moved {
         for address in &self.addresses {
             netlink
                 .act(&address.request(index))
-                .map_err(|refusal| refusal.of("add address to network device", &self.name))?;
+                .map_err(|refusal| told(refusal, "add address to network device", &self.name))?;
         }
         let flag = if up { libc::IFF_UP as u32 } else { 0 };
         netlink
             .act(&Request::new(libc::RTM_NEWLINK, &link_header(index, flag, libc::IFF_UP as u32)))
-            .map_err(|refusal| refusal.of("set up network device", &self.name))
+            .map_err(|refusal| told(refusal, "set up network device", &self.name))
     }
 
     fn passing_name(&self) -> String {
@@ -213,6 +214,16 @@ fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEADER] {
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..].copy_from_slice(&change.to_ne_bytes());
     header
+}
+
+/// A socket in the caller's network namespace.
+fn rtnetlink() -> Result<Netlink> {
+    Netlink::open().map_err(|refusal| told(refusal, "open", "rtnetlink socket"))
+}
+
+/// Names what was refused.
+fn told(refusal: Refusal, operation: &str, object: impl std::fmt::Display) -> Failure {
+    Failure::new(operation, object, refusal.errno).hint(refusal.words)
 }
 
 /// What of a device is of interest here.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use namespace::netlink::{self, Netlink, Request};
 use namespace::{FileError, Kind, NamespaceFile};
 use serde::Serialize;
 
-use super::netlink::{self, Socket};
 use crate::printable;
 
 /// A link.
@@ -42,7 +42,9 @@ pub struct Peer {
 /// The links of several network namespaces, by inode.
 pub type Links = BTreeMap<u64, Vec<Link>>;
 
-// include/uapi/linux/if_link.h and net_namespace.h
+// include/uapi/linux/rtnetlink.h, if_link.h and net_namespace.h
+const RTM_GETLINK: u16 = 18;
+const RTM_GETNSID: u16 = 90;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
@@ -85,7 +87,7 @@ pub fn of(namespaces: &BTreeMap<u64, NamespaceFile>) -> Links {
         .iter()
         .flat_map(|(&inode, own)| own.iter().enumerate().map(move |(position, link)| (inode, position, link)))
         .filter_map(|(inode, position, link)| {
-            let socket = sockets.get_mut(&inode)?;
+            let socket = sockets.get(&inode)?;
             Some((inode, position, peer(inode, link, &links, socket, namespaces)?))
         })
         .collect();
@@ -97,14 +99,11 @@ pub fn of(namespaces: &BTreeMap<u64, NamespaceFile>) -> Links {
     links
 }
 
-fn list() -> io::Result<(Socket, Vec<Link>)> {
-    let mut socket = Socket::open()?;
-    let mut links = Vec::new();
-    socket.dump(netlink::RTM_GETLINK, &[0; IFINFOMSG], |kind, payload| {
-        if kind == netlink::RTM_NEWLINK {
-            links.extend(parse(payload));
-        }
-    })?;
+fn list() -> io::Result<(Netlink, Vec<Link>)> {
+    let all = |socket: &Netlink| socket.list(&Request::new(RTM_GETLINK, &[0; IFINFOMSG]));
+    let socket = Netlink::open().map_err(|refusal| io::Error::from(refusal.errno))?;
+    let answers = all(&socket).map_err(|refusal| io::Error::from(refusal.errno))?;
+    let mut links: Vec<Link> = answers.iter().filter_map(|answer| parse(answer)).collect();
     links.sort_by_key(|link| link.index);
     Ok((socket, links))
 }
@@ -122,7 +121,7 @@ fn parse(payload: &[u8]) -> Option<Link> {
         peer_index: None,
         peer_namespace: None,
     };
-    for (kind, value) in netlink::attributes(&payload[IFINFOMSG..]) {
+    for (kind, value) in netlink::attributes(payload, IFINFOMSG) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => {
@@ -132,7 +131,7 @@ fn parse(payload: &[u8]) -> Option<Link> {
             IFLA_LINK => link.peer_index = netlink::number(value),
             IFLA_LINK_NETNSID => link.peer_namespace = netlink::number(value),
             IFLA_LINKINFO => {
-                let mut info = netlink::attributes(value);
+                let mut info = netlink::attributes(value, 0);
                 link.kind = info.find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));
             }
             _ => {}
@@ -151,7 +150,7 @@ fn peer(
     inode: u64,
     link: &Link,
     links: &Links,
-    socket: &mut Socket,
+    socket: &Netlink,
     namespaces: &BTreeMap<u64, NamespaceFile>,
 ) -> Option<Peer> {
     if link.kind.as_deref() != Some("veth") {
@@ -173,10 +172,9 @@ fn peer(
 }
 
 /// What `file` is called in the socket's network namespace.
-fn namespace_number(socket: &mut Socket, file: &NamespaceFile) -> Option<u32> {
+fn namespace_number(socket: &Netlink, file: &NamespaceFile) -> Option<u32> {
     let fd = u32::try_from(file.as_fd().as_raw_fd()).ok()?;
-    let request = [&[0; RTGENMSG][..], &netlink::attribute(NETNSA_FD, fd)].concat();
-    let answer = socket.ask(netlink::RTM_GETNSID, &request).ok()?;
-    let mut attributes = netlink::attributes(answer.get(RTGENMSG..)?);
+    let answer = socket.get(&Request::new(RTM_GETNSID, &[0; RTGENMSG]).number(NETNSA_FD, fd)).ok()?;
+    let mut attributes = netlink::attributes(&answer, RTGENMSG);
     attributes.find(|(kind, _)| *kind == NETNSA_NSID).and_then(|(_, value)| netlink::number(value))
 }

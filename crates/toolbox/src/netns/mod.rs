@@ -5,5 +5,3 @@ pub mod links;
 pub mod ls;
 pub mod monitor;
 pub mod names;
-
-mod netlink;
