@@ -2,12 +2,12 @@
 
 mod container;
 mod context;
-mod df;
 mod entry;
 mod events;
 mod flags;
 mod fsck;
 mod gc;
+mod generate;
 mod image;
 mod info;
 mod inspect;
@@ -17,8 +17,10 @@ mod logout;
 mod manifest;
 mod manual;
 mod output;
+mod system;
 mod values;
 mod version;
+mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,16 +31,23 @@ use entry::told;
 pub use entry::{Outcome, usage};
 
 const COMMANDS: &[Entry] = &[
+    quick!("run", "Make a container of an image and start it", container::run),
     quick!("create", "Make a container, without starting it", container::create),
+    command!("start", "Start one or more stopped containers", container::start::Start),
     command!("stop", "Stop one or more running containers", container::stop::Stop),
+    command!("restart", "Stop and start one or more containers", container::start::Restart),
     command!("kill", "Send a signal to one or more running containers", container::kill::Kill),
     command!("pause", "Freeze all processes of one or more containers", container::pause::Pause),
     command!("unpause", "Let frozen processes go on", container::pause::Unpause),
     command!("ps", "List containers", container::ls::Ls),
     command!("rm", "Remove one or more containers", container::rm::Rm),
     command!("rename", "Give a container another name", container::rename::Rename),
+    quick!("exec", "Run a program in a running container", container::exec),
+    command!("logs", "Show what a container has written", container::logs::Logs),
+    command!("attach", "Attach to a running container", container::attach::Attach),
+    quick!("update", "Change the limits of one or more containers", container::update),
     command!("wait", "Wait until containers stop, and print their exit codes", container::wait::Wait),
-    command!("inspect", "Show all that is known of containers or images", inspect::Inspect),
+    command!("inspect", "Show all that is known of containers, images or volumes", inspect::Inspect),
     command!("top", "Show the processes of a container", container::top::Top),
     command!("stats", "Show what containers use, again and again", container::stats::Stats),
     command!("port", "Show where ports of a container are published", container::port::Port),
@@ -56,11 +65,14 @@ const COMMANDS: &[Entry] = &[
     command!("login", "Log in to a registry", login::Login),
     command!("logout", "Log out from a registry", logout::Logout),
     group!("manifest", "Manage manifests and lists of them", manifest::COMMANDS),
+    group!("volume", "Manage volumes", volume::COMMANDS),
     command!("layers", "Show what a container's root is made of", layers::Layers),
     command!("events", "Show what happens to containers and images", events::Events),
     command!("info", "Show facts about this host and what is on it", info::Info),
     command!("version", "Show the versions of berth and the kernel", version::Version),
-    command!("df", "Show what images take on disk", df::Df),
+    group!("system", "Manage what is on this host", system::COMMANDS),
+    group!("generate", "Print configurations for other programs", generate::COMMANDS),
+    command!("df", "Show what images, containers and volumes take on disk", system::df::Df),
     command!("gc", "Free what nothing refers to", gc::Gc),
     command!("fsck", "Check what is on disk, and mend it", fsck::Fsck),
     command!("completion", "Print the completion script of a shell", manual::Completion),

@@ -1,7 +1,7 @@
 //! `berth image …`: Docker's longer names of the commands for images, and those that have no shorter one.
 
 pub mod diff;
-mod filter;
+pub mod filter;
 pub mod history;
 pub mod import;
 pub mod inspect;

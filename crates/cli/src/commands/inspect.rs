@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::output::{format, print};
-use super::{Outcome, container, image, told};
+use super::{Outcome, container, image, told, volume};
 
 #[derive(Args)]
 pub struct Inspect {
@@ -32,6 +32,7 @@ pub struct Inspect {
 enum Kind {
     Container,
     Image,
+    Volume,
 }
 
 /// What was found: nothing, where there is no such object.
@@ -62,6 +63,7 @@ impl Kind {
         match self {
             Kind::Container => "container",
             Kind::Image => "image",
+            Kind::Volume => "volume",
         }
     }
 
@@ -69,6 +71,7 @@ impl Kind {
         match self {
             Kind::Container => container::inspect::find(context, name, size),
             Kind::Image => image::inspect::find(context, name),
+            Kind::Volume => volume::find(context, name),
         }
     }
 }

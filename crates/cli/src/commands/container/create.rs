@@ -55,11 +55,15 @@ pub fn read(sections: &[Section<Request>], words: &[OsString]) -> Result<Request
     request.finish(image, command).map_err(Usage::Wrong)
 }
 
-/// Makes the container that is asked for, and writes its id to the file that wants it.
+/// Makes the container that is asked for, with its image pulled where it has to be.
 pub fn create(context: &Context, engine: &Engine, request: &Request) -> Result<Created, Box<dyn Error>> {
+    make(engine, request, &find_image(context, request)?)
+}
+
+/// Makes the container, and writes its id to the file that wants it.
+pub fn make(engine: &Engine, request: &Request, image: &Image) -> Result<Created, Box<dyn Error>> {
     let id_file = IdFile::create(&request.create.host_config.container_id_file)?;
-    let image = find_image(context, request)?;
-    let created = engine.create(request.name.as_deref(), &request.create, &image)?;
+    let created = engine.create(request.name.as_deref(), &request.create, image)?;
     for warning in &created.warnings {
         eprintln!("WARNING: {warning}");
     }
@@ -68,7 +72,7 @@ pub fn create(context: &Context, engine: &Engine, request: &Request) -> Result<C
 }
 
 /// The image that is asked for, pulled where it has to be.
-fn find_image(context: &Context, request: &Request) -> Result<Image, Box<dyn Error>> {
+pub fn find_image(context: &Context, request: &Request) -> Result<Image, Box<dyn Error>> {
     let name = &request.create.config.image;
     let told = (!request.quiet).then_some(Stream::Stderr);
     let platforms = request.platform.clone().map_or_else(Platforms::default, Platforms::One);

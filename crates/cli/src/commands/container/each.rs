@@ -52,15 +52,24 @@ pub fn at_once(
     })
 }
 
-/// Does something to each container, one after the other.
+/// Does something to each container, one after the other, and prints their names.
 pub fn in_turn(
     engine: &Engine,
     names: &[String],
-    mut act: impl FnMut(&Container) -> Result<String, Box<dyn Error>>,
+    mut act: impl FnMut(&Container) -> Result<(), Box<dyn Error>>,
+) -> Outcome {
+    answer_in_turn(engine, names, |name, container| act(container).map(|()| format!("{name}\n")))
+}
+
+/// The same, with something else to print than the name.
+pub fn answer_in_turn(
+    engine: &Engine,
+    names: &[String],
+    mut act: impl FnMut(&str, &Container) -> Result<String, Box<dyn Error>>,
 ) -> Outcome {
     let outcomes = names.iter().map(|name| {
         let container = engine.find(name).map_err(|error| complaint(&error))?;
-        act(&container).map_err(|error| complaint(error.as_ref()))
+        act(name, &container).map_err(|error| complaint(error.as_ref()))
     });
     Ok(report(outcomes))
 }

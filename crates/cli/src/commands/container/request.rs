@@ -110,6 +110,7 @@ pub const CREATE: &[Section<Request>] = &[
     storage::SECTION,
     network::SECTION,
     resources::SECTION,
+    resources::AT_CREATION,
     resources::DEVICES,
     host::SECTION,
 ];
@@ -123,9 +124,14 @@ pub const RUN: &[Section<Request>] = &[
     storage::SECTION,
     network::SECTION,
     resources::SECTION,
+    resources::AT_CREATION,
     resources::DEVICES,
     host::SECTION,
 ];
+
+/// The flags of `update`.
+pub const UPDATE: &[Section<Request>] =
+    &[Section { heading: "Options", flags: &[RESTART, ROOT] }, resources::SECTION];
 
 const RUN_OPTIONS: &[Flag<Request>] = &[
     RequestFlag::switch("detach", "Run in the background and print the container's id", |request, on| {
@@ -151,7 +157,7 @@ const RUN_OPTIONS: &[Flag<Request>] = &[
         },
     ),
     RequestFlag::switch("dry-run", "Print what would be done, and do nothing", |request, on| {
-        request.dry_run = on
+        request.dry_run = on;
     }),
 ];
 
@@ -167,16 +173,7 @@ const OPTIONS: &[Flag<Request>] = &[
             request.create.host_config.auto_remove = on;
         },
     ),
-    RequestFlag::value(
-        "restart",
-        "POLICY",
-        "What happens when it ends: no, on-failure[:N], always, unless-stopped",
-        |request, value| {
-            let policy = &mut request.create.host_config.restart_policy;
-            (policy.name, policy.maximum_retry_count) = restart_policy(value)?;
-            Ok(())
-        },
-    ),
+    RESTART,
     RequestFlag::value("cidfile", "FILE", "Write the container's id to a file", |request, value| {
         value.clone_into(&mut request.create.host_config.container_id_file);
         Ok(())
@@ -244,11 +241,25 @@ const OPTIONS: &[Flag<Request>] = &[
         request.log_options.push(value.to_owned());
         Ok(())
     }),
+    ROOT,
+];
+
+const RESTART: RequestFlag = RequestFlag::value(
+    "restart",
+    "POLICY",
+    "What happens when it ends: no, on-failure[:N], always, unless-stopped",
+    |request, value| {
+        let policy = &mut request.create.host_config.restart_policy;
+        (policy.name, policy.maximum_retry_count) = restart_policy(value)?;
+        Ok(())
+    },
+);
+
+const ROOT: RequestFlag =
     RequestFlag::value("root", "DIR", "Where images and containers are kept", |request, value| {
         request.root = Some(value.into());
         Ok(())
-    }),
-];
+    });
 
 fn check_label(text: &str) -> Result<(), String> {
     match text.split('=').next() {

@@ -32,7 +32,7 @@ pub fn resolve(options: &[String]) -> Result<Security, String> {
                 security.options.push(format!("{name}={value}"));
             }
             ("seccomp", Some("unconfined" | "builtin")) => {
-                security.options.push(format!("seccomp={}", value.unwrap_or_default()))
+                security.options.push(format!("seccomp={}", value.unwrap_or_default()));
             }
             ("seccomp", Some(path)) => security.options.push(format!("seccomp={}", profile(path)?)),
             ("apparmor" | "label" | "mask" | "unmask", Some(value)) => {

@@ -20,7 +20,7 @@ pub struct Wait {
 impl Wait {
     pub fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        each::in_turn(&engine, &self.containers, |container| {
+        each::answer_in_turn(&engine, &self.containers, |_, container| {
             Ok(format!("{}\n", engine.wait(container, self.condition)?))
         })
     }

@@ -1,9 +1,11 @@
 //! `berth image prune`
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Args;
+use image::{Filter, Images};
 use oci::image::Digest;
 use store::GcOptions;
 
@@ -40,19 +42,30 @@ impl Prune {
         if !self.force && !prompt::confirm(&format!("WARNING! This will remove {what}.\n{question}"))? {
             return Ok(ExitCode::SUCCESS);
         }
-        let mut in_use: HashSet<_> = images.in_use()?;
-        in_use.extend(context.image_users()?.iter().filter_map(|(image, _)| image.parse::<Digest>().ok()));
-        let removed = images.prune(all, &in_use, &filters)?;
-        let (collected, layers) = images.gc(GcOptions::default())?;
-        let mut text = String::new();
-        if !removed.deleted.is_empty() {
-            text += "Deleted Images:\n";
-            text.extend(removed.untagged.iter().map(|name| format!("untagged: {}\n", familiar(name))));
-            text.extend(removed.deleted.iter().map(|digest| format!("deleted: {digest}\n")));
-            text += "\n";
-        }
-        let freed = collected.bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>();
+        let (text, freed) = prune(context, &images, all, &filters)?;
         print(&format!("{text}Total reclaimed space: {}\n", units::size(freed, 4)))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Removes images; what is to be told of it, and the bytes that were freed.
+pub fn prune(
+    context: &Context,
+    images: &Images,
+    all: bool,
+    filters: &[Filter],
+) -> Result<(String, u64), Box<dyn Error>> {
+    let mut in_use: HashSet<_> = images.in_use()?;
+    in_use.extend(context.image_users()?.iter().filter_map(|(image, _)| image.parse::<Digest>().ok()));
+    let removed = images.prune(all, &in_use, filters)?;
+    let (collected, layers) = images.gc(GcOptions::default())?;
+    let mut text = String::new();
+    if !removed.deleted.is_empty() {
+        text += "Deleted Images:\n";
+        text.extend(removed.untagged.iter().map(|name| format!("untagged: {}\n", familiar(name))));
+        text.extend(removed.deleted.iter().map(|digest| format!("deleted: {digest}\n")));
+        text += "\n";
+    }
+    let freed = collected.bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>();
+    Ok((text, freed))
 }

@@ -32,32 +32,6 @@ pub const SECTION: Section<Request> = Section {
                 Ok(())
             },
         ),
-        RequestFlag::value("memory-swappiness", "0-100", "Readiness to swap", |request, value| {
-            let swappiness = integer(value)?;
-            if !(-1..=100).contains(&swappiness) {
-                return Err(format!("invalid value: {swappiness}. Valid memory swappiness range is 0-100"));
-            }
-            request.create.host_config.resources.memory_swappiness = Some(swappiness).filter(|it| *it >= 0);
-            Ok(())
-        }),
-        RequestFlag::switch("oom-kill-disable", "Don't let the OOM killer end it", |request, on| {
-            request.create.host_config.resources.oom_kill_disable = Some(on);
-        }),
-        RequestFlag::value(
-            "oom-score-adj",
-            "N",
-            "How readily the OOM killer ends it, -1000 to 1000",
-            |request, value| {
-                let adjustment = integer(value)?;
-                if !(-1000..=1000).contains(&adjustment) {
-                    return Err(format!(
-                        "invalid value {adjustment}, range for oom score adj is [-1000, 1000]"
-                    ));
-                }
-                request.create.host_config.oom_score_adj = adjustment;
-                Ok(())
-            },
-        ),
         RequestFlag::value("cpus", "N", "CPUs, as a decimal number", |request, value| {
             request.create.host_config.resources.nano_cpus = cpus(value)?;
             Ok(())
@@ -120,6 +94,39 @@ pub const SECTION: Section<Request> = Section {
                     return Err("range of blkio weight is from 10 to 1000".to_owned());
                 }
                 request.create.host_config.resources.blkio_weight = weight;
+                Ok(())
+            },
+        ),
+    ],
+};
+
+/// Limits that are there from the beginning.
+pub const AT_CREATION: Section<Request> = Section {
+    heading: "Limits",
+    flags: &[
+        RequestFlag::value("memory-swappiness", "0-100", "Readiness to swap", |request, value| {
+            let swappiness = integer(value)?;
+            if !(-1..=100).contains(&swappiness) {
+                return Err(format!("invalid value: {swappiness}. Valid memory swappiness range is 0-100"));
+            }
+            request.create.host_config.resources.memory_swappiness = Some(swappiness).filter(|it| *it >= 0);
+            Ok(())
+        }),
+        RequestFlag::switch("oom-kill-disable", "Don't let the OOM killer end it", |request, on| {
+            request.create.host_config.resources.oom_kill_disable = Some(on);
+        }),
+        RequestFlag::value(
+            "oom-score-adj",
+            "N",
+            "How readily the OOM killer ends it, -1000 to 1000",
+            |request, value| {
+                let adjustment = integer(value)?;
+                if !(-1000..=1000).contains(&adjustment) {
+                    return Err(format!(
+                        "invalid value {adjustment}, range for oom score adj is [-1000, 1000]"
+                    ));
+                }
+                request.create.host_config.oom_score_adj = adjustment;
                 Ok(())
             },
         ),
