@@ -55,8 +55,8 @@ impl Front<'_> {
                 Ok(ExitCode::SUCCESS)
             }
             Ending::Interrupted(signal) => Ok(ExitCode::from(128 + u8::try_from(signal).unwrap_or(0))),
-            Ending::Dropped(bytes) => Err(failed(format!(
-                "detached from {}: its output was not read fast enough, and {bytes} bytes were left out",
+            Ending::Dropped => Err(failed(format!(
+                "detached from {}: its output was not read fast enough; `berth logs` has all of it",
                 self.container.name
             ))),
             Ending::Lost => Err(failed(format!(
