@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::id;
-use crate::record::{self, Lock};
+use crate::record::{self, Dir, Lock};
 use crate::spec::Host;
 use crate::state::{Row, State};
 
@@ -109,16 +109,26 @@ impl Engine {
     pub(crate) fn take_name(&self, name: &str, id: &str) -> Result<Option<String>> {
         let names = self.paths().names();
         loop {
-            let Some(holder) = record::take_name(&names, name, id)? else { return Ok(None) };
-            if holder == id {
-                return Ok(None);
+            match record::take_name(&names, name, id)? {
+                None => return Ok(None),
+                Some(holder) if holder == id => return Ok(None),
+                Some(holder) if self.holds(&holder, name)? => return Ok(Some(holder)),
+                Some(holder) => record::drop_name(&names, name, &holder)?,
             }
-            // A holder that is just being made has no state yet, but its directory's lock; one that is gone has neither.
-            if self.state_of(&holder)?.is_some() || self.paths().container(&holder).exists() {
-                return Ok(Some(holder));
-            }
-            record::drop_name(&names, name, &holder)?;
         }
+    }
+
+    /// Whether a container has the name that leads to it. It has not where it is gone, or where a `rename` was killed; one
+    /// that is being made or renamed at the moment, which its lock says, has.
+    fn holds(&self, id: &str, name: &str) -> Result<bool> {
+        let Some(dir) = Dir::open(self.paths().container(id))? else { return Ok(false) };
+        let is_its =
+            |dir: &Dir| Ok::<_, Error>(dir.container()?.is_some_and(|container| container.name == name));
+        if dir.state()?.is_some() && is_its(&dir)? {
+            return Ok(true);
+        }
+        let Some(lock) = dir.try_lock()? else { return Ok(true) };
+        Ok(self.settle(&lock, id)?.is_some() && is_its(&lock)?)
     }
 }
 

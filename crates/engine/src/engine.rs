@@ -78,6 +78,7 @@ impl Engine {
             && !name.contains('/')
             && let Some(id) = record::named(&self.paths.names(), name)?
             && let Some(container) = self.container(&id)?
+            && container.name == name
         {
             return Ok(container);
         }

@@ -190,11 +190,12 @@ pub(crate) fn take_name(names: &Path, name: &str, id: &str) -> Result<Option<Str
         match rustix::fs::symlinkat(id, CWD, &path) {
             Ok(()) => return Ok(None),
             Err(Errno::NOENT) => make_directory(names, 0o711)?,
-            Err(Errno::EXIST) => match named(names, name)? {
-                Some(holder) => return Ok(Some(holder)),
-                // Given back between the two looks.
-                None => {}
-            },
+            // One that is given back between the two looks is tried again.
+            Err(Errno::EXIST) => {
+                if let Some(holder) = named(names, name)? {
+                    return Ok(Some(holder));
+                }
+            }
             Err(errno) => return Err(Error::io("make", path, errno)),
         }
     }

@@ -58,7 +58,8 @@ impl Engine {
     pub(crate) fn end(&self, container: &Container, signal: i32, patience: Option<Duration>) -> Result<bool> {
         let Some(ending) = self.ask_to_end(container, signal)? else { return Ok(false) };
         if !ending.wait(patience)? {
-            ending.kill(self, container)?;
+            self.signal(container, 9)?;
+            self.events().emit(&[container.event("kill", [("signal", "9".to_owned())])]);
             if !ending.wait(Some(DEATH))? {
                 let cause = format!(
                     "container {} did not end within {} s of SIGKILL: a process of it may be in an uninterruptible wait",
@@ -84,7 +85,11 @@ impl Engine {
         match state.status {
             // It sleeps before the next start, and looks what is wanted.
             Status::Restarting => ending.wake(),
-            _ => self.signal(container, signal)?,
+            _ => {
+                self.signal(container, signal)?;
+                // Told while the lock is held: before the monitor can tell of the end.
+                self.events().emit(&[container.event("kill", [("signal", signal.to_string())])]);
+            }
         }
         if state.status == Status::Paused
             && let Some(payload) = self.payload(&container.id)?
@@ -224,10 +229,6 @@ impl Ending {
             // It has ended meanwhile: so it needs no waking.
             let _ = pidfd_send_signal(process, Signal::USR1);
         }
-    }
-
-    fn kill(&self, engine: &Engine, container: &Container) -> Result<()> {
-        engine.signal(container, 9)
     }
 
     /// Waits for the end; false where `patience` was over first.

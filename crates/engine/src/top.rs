@@ -97,11 +97,12 @@ fn tty(device: u64) -> String {
 /// `HH:MM` of today, `MonDD` of this year, or the year: in UTC, for a static binary knows no zone.
 fn start_text(began: i64, now: i64) -> String {
     let Ok(time) = jiff::Timestamp::from_second(began) else { return "?".into() };
-    match now - began {
-        ..86_400 => time.strftime("%H:%M").to_string(),
-        ..31_536_000 => time.strftime("%b%d").to_string(),
-        _ => time.strftime("%Y").to_string(),
-    }
+    let format = match now - began {
+        age if age < 86_400 => "%H:%M",
+        age if age < 31_536_000 => "%b%d",
+        _ => "%Y",
+    };
+    time.strftime(format).to_string()
 }
 
 fn boot_time() -> i64 {
