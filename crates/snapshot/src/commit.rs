@@ -51,11 +51,12 @@ impl Snapshots {
         let (reader, writer) = io::pipe().map_err(fail)?;
         let options = ApplyOptions::for_this_process(self.xattrs());
         let (diff_id, applied) = std::thread::scope(|scope| {
-            let archive = scope.spawn(|| snapshot.diff(Tee(out, writer)));
+            let archive = || snapshot.diff(Tee(out, writer));
+            let archive = std::thread::Builder::new().spawn_scoped(scope, archive).map_err(fail)?;
             let applied = apply(io::BufReader::with_capacity(256 << 10, reader), root.as_fd(), &options);
             let died = || fail(io::Error::other("the archiving thread died"));
-            (archive.join().unwrap_or_else(|_| Err(died())), applied)
-        });
+            Ok((archive.join().unwrap_or_else(|_| Err(died())), applied))
+        })?;
         // What the archive could not be made for explains why it could not be applied.
         let diff_id = diff_id?;
         let applied =
