@@ -63,6 +63,7 @@ pub use paths::Paths;
 pub use process::monitor as be_monitor;
 pub use remove::{Pruned, RemoveOptions};
 pub use signal::parse as parse_signal;
+pub use snapshot::Change;
 pub use start::MONITOR;
 pub use state::{Health, Port, Row, State, Status};
 pub use stats::{Interface, Usage};
