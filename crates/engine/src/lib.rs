@@ -26,6 +26,7 @@ mod launch;
 mod list;
 pub mod merge;
 pub mod mounts;
+mod network;
 mod paths;
 mod process;
 mod provision;
