@@ -123,8 +123,8 @@ pub fn errors_of(call: &str) -> &'static [i32] {
         "exit" | "exit_group" | "rt_sigreturn" | "arch_prctl" | "set_tid_address" | "set_robust_list"
         | "rseq" | "getpid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "getppid"
         | "munmap" | "umask" | "sched_yield" | "rt_sigprocmask" | "rt_sigaction" | "sigaltstack"
-        | "clock_gettime" | "madvise" | "restart_syscall" | "futex" | "close" | "lseek" | "getcwd"
-        | "uname" | "getpgrp" | "getsid" | "alarm" => &[],
+        | "clock_gettime" | "madvise" | "restart_syscall" | "getrandom" | "futex" | "close" | "lseek"
+        | "getcwd" | "uname" | "getpgrp" | "getsid" | "alarm" => &[],
         "openat" | "openat2" | "open" => &[EMFILE, ENOMEM, EIO, EPERM],
         "open_tree" | "fsopen" | "fspick" | "fsmount" | "memfd_create" | "pidfd_open" => {
             &[EMFILE, ENOMEM, EPERM]
