@@ -39,9 +39,8 @@ impl Attendant {
     /// Whether the payload runs, nobody is attached, and nothing is half done.
     pub(super) fn may_be_renewed(&self) -> bool {
         let Phase::Running(payload) = &self.phase else { return false };
-        self.is_dirty
-            && self.config.again.is_some()
-            && now() >= self.busy_until
+        self.config.again.is_some()
+            && self.renew_at.is_some_and(|at| now() >= at)
             && self.hub.is_empty()
             && self.probe.is_none()
             && self.log.may_be_left()
@@ -51,7 +50,7 @@ impl Attendant {
 
     /// Executes this program again; returns only where it can't be, and is not tried again soon then.
     pub(super) fn renew(&mut self, charge: &mut dyn Charge) {
-        self.is_dirty = false;
+        self.renew_at = None;
         let Phase::Running(payload) = &self.phase else { return };
         let state = State {
             config: self.config.clone(),
@@ -104,7 +103,7 @@ pub fn resume(charge: &mut dyn Charge, mut handover: Handover) -> Result<Ended> 
     let signals = hold_signals()?;
     // A disk that is full now is no reason to leave a container alone.
     let log = Writer::open(&state.config.log, state.begun, now()).unwrap_or_else(Writer::closed);
-    let mut attendant = Attendant::with(state.config, signals, Hub::new(listener), log);
+    let mut attendant = Attendant::new(state.config, signals, Hub::new(listener), log);
     (attendant.restarts, attendant.health) = (state.restarts, state.health);
     attendant.told_to_stop = state.told_to_stop;
     attendant.phase = Phase::Running(payload);

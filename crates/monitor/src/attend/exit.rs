@@ -17,8 +17,9 @@ use crate::restart::Decision;
 
 /// A process that outlived the payload and has a pipe open is given up after so long a silence…
 const SILENCE: Duration = Duration::from_millis(200);
-/// …or so long in all.
+/// …or so long in all, or after so many bytes: more than pipes hold is its own.
 const DRAINED_FOR: Duration = Duration::from_secs(2);
+const DRAINED_BYTES: usize = 8 << 20;
 /// A client that does not read what waits for it at the end has so much time.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -74,7 +75,8 @@ impl Attendant {
         self.drain();
         self.log.end_lines();
         self.health.suspend();
-        if let Some(probe) = &mut self.probe {
+        // What it says of this run means nothing for the next.
+        if let Some(mut probe) = self.probe.take() {
             probe.kill();
         }
         self.phase = Phase::Waiting(Duration::MAX);
@@ -98,13 +100,14 @@ impl Attendant {
         let Phase::Running(payload) = &mut self.phase else { return };
         let Ok(mut scratch) = Pages::new(SCRATCH) else { return };
         let until = now() + DRAINED_FOR;
-        while !payload.is_silent() && now() < until {
+        let mut drained = 0;
+        while !payload.is_silent() && now() < until && drained < DRAINED_BYTES {
             let (log, hub) = (&mut self.log, &mut self.hub);
             let mut pump = |output: &mut super::payload::Output| output.pump(log, hub, &mut scratch);
             let open = payload.outputs.iter_mut().filter(|output| !output.ended);
-            // All of them, each time.
-            let came = open.fold(false, |came, output| pump(output) | came);
-            if !came && !payload.is_silent() && !writes_again(payload) {
+            let came: usize = open.map(&mut pump).sum();
+            drained += came;
+            if came == 0 && !payload.is_silent() && !writes_again(payload) {
                 return;
             }
         }

@@ -30,7 +30,7 @@ use rustix::time::ClockId;
 use sys::memory::Pages;
 
 use crate::attach::server::{Hub, Said, listen};
-use crate::attach::{Exited, Failed, Status};
+use crate::attach::{Exited, Failed, FrameKind, Status, wire};
 use crate::charge::{Charge, Ended};
 use crate::health::Health;
 use crate::log::{Begun, Writer};
@@ -61,19 +61,28 @@ pub fn now() -> Duration {
 /// # Errors
 /// Where the loop itself can't be set up or go on. Clients are told.
 pub fn attend(charge: &mut dyn Charge, config: &Config, first: Option<OwnedFd>) -> Result<Ended> {
-    let mut attendant = match Attendant::new(config, first) {
-        Ok(attendant) => attendant,
-        Err((failure, hub)) => {
+    let mut hub = match &first {
+        Some(first) => Hub::new(listen(&config.runtime_dir).inspect_err(|failure| refuse(first, failure))?),
+        None => Hub::new(listen(&config.runtime_dir)?),
+    };
+    if let Some(first) = first {
+        hub.add_foreground(first)?;
+    }
+    let opened =
+        hold_signals().and_then(|signals| Ok((signals, Writer::open(&config.log, Begun::default(), now())?)));
+    let (signals, log) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
             let failed = Failed { message: failure.to_string(), code: 125 };
-            let ended = Ended::Failed(failed.clone());
-            charge.end(&ended);
-            if let Some(mut hub) = hub {
-                hub.tell(&Status::Failed(failed));
-            }
+            charge.end(&Ended::Failed(failed.clone()));
+            hub.tell(&Status::Failed(failed));
             return Err(failure);
         }
     };
-    attendant.start(charge);
+    let mut said = Vec::new();
+    hub.hear_first(&mut [0; 4096], &mut said);
+    let mut attendant = Attendant::new(config.clone(), signals, hub, log);
+    attendant.start(charge, said);
     attendant.run(charge)
 }
 
@@ -93,8 +102,8 @@ struct Attendant {
     last: Option<Exited>,
     /// A signal asked this process for the end.
     told_to_stop: bool,
-    /// Memory was used that a fresh image would not have.
-    is_dirty: bool,
+    /// Since memory was used that a fresh image would not have, and a second more.
+    renew_at: Option<Duration>,
     busy_until: Duration,
     scratch: Option<Pages>,
 }
@@ -108,23 +117,7 @@ enum Phase {
 }
 
 impl Attendant {
-    fn new(
-        config: &Config,
-        first: Option<OwnedFd>,
-    ) -> std::result::Result<Self, (runtime::Failure, Option<Hub>)> {
-        let hub = listen(&config.runtime_dir).map(Hub::new);
-        let mut hub = hub.map_err(|failure| (failure, None))?;
-        let made = first.map_or(Ok(()), |first| hub.add_foreground(first)).and_then(|()| {
-            let signals = hold_signals()?;
-            Ok((signals, Writer::open(&config.log, Begun::default(), now())?))
-        });
-        match made {
-            Ok((signals, log)) => Ok(Self::with(config.clone(), signals, hub, log)),
-            Err(failure) => Err((failure, Some(hub))),
-        }
-    }
-
-    fn with(config: Config, signals: OwnedFd, hub: Hub, log: Writer) -> Self {
+    fn new(config: Config, signals: OwnedFd, hub: Hub, log: Writer) -> Self {
         Self {
             config,
             signals,
@@ -136,18 +129,14 @@ impl Attendant {
             probe: None,
             last: None,
             told_to_stop: false,
-            is_dirty: false,
+            renew_at: None,
             busy_until: Duration::ZERO,
             scratch: None,
         }
     }
 
-    /// Starts the payload, at first or again.
-    fn start(&mut self, charge: &mut dyn Charge) {
-        let mut said = Vec::new();
-        if let Ok(mut scratch) = Pages::new(SCRATCH) {
-            self.hub.hear_first(&mut scratch, &mut said);
-        }
+    /// Starts the payload, at first or again; clients have `said` something already.
+    fn start(&mut self, charge: &mut dyn Charge, said: Vec<Said>) {
         let mut size = self.config.console_size;
         for said in &said {
             if let Said::Resize(new) = said {
@@ -161,8 +150,7 @@ impl Attendant {
         };
         let status = Status::Started { pid: payload.pid.as_raw_nonzero().get() };
         self.phase = Phase::Running(payload);
-        self.is_dirty = true;
-        self.busy_until = now() + IDLE;
+        self.dirty();
         self.restarts.started(now());
         if let Some(checks) = &self.config.checks {
             self.health.started(checks, now());
@@ -258,12 +246,19 @@ impl Attendant {
         let mut said = Vec::new();
         self.hub.serve(&ready.clients, started.as_ref(), scratch, &mut said);
         self.hear(said);
+        if !self.hub.is_empty() {
+            self.dirty();
+        }
+    }
+
+    /// Memory is used that a fresh image of this program would not have.
+    fn dirty(&mut self) {
+        self.renew_at = Some(now() + IDLE);
     }
 
     fn hear(&mut self, said: Vec<Said>) {
         let Phase::Running(payload) = &mut self.phase else { return };
         for said in said {
-            self.is_dirty = true;
             match said {
                 Said::Stdin(bytes) => payload.stdin.write(&bytes),
                 Said::StdinEnds if self.config.stdin_once && !self.config.tty => payload.stdin.end(),
@@ -297,7 +292,7 @@ impl Attendant {
             self.log.tick(now);
         }
         if matches!(self.phase, Phase::Waiting(until) if until <= now) {
-            self.start(charge);
+            self.start(charge, Vec::new());
         }
         let Some(checks) = self.config.checks.clone() else { return };
         if let Some(probe) = &mut self.probe
@@ -310,7 +305,7 @@ impl Attendant {
                 return self.health.resume(&checks, now);
             }
             self.health.begin();
-            self.is_dirty = true;
+            self.dirty();
             match Probe::begin(charge, now) {
                 Ok(probe) => self.probe = Some(probe),
                 Err(result) => self.checked(charge, now, result),
@@ -325,8 +320,10 @@ impl Attendant {
         };
         let checks = self.config.checks.as_ref();
         let probe = self.probe.as_ref().and_then(|probe| probe.deadline(checks?));
-        let rest = (self.scratch.is_some() || self.is_dirty).then_some(self.busy_until);
-        [phase, probe, self.health.due(), self.log.due(), rest].into_iter().flatten().min()
+        let rest = self.scratch.as_ref().map(|_| self.busy_until);
+        // Once it was time, something else has to happen first.
+        let renew = self.renew_at.filter(|at| *at > now());
+        [phase, probe, self.health.due(), self.log.due(), rest, renew].into_iter().flatten().min()
     }
 
     /// Nothing happens: memory is given back.
@@ -334,9 +331,6 @@ impl Attendant {
         self.scratch = None;
         if let Phase::Running(payload) = &mut self.phase {
             payload.outputs.iter_mut().for_each(payload::Output::rest);
-        }
-        if self.config.again.is_none() || !matches!(self.phase, Phase::Running(_)) {
-            self.is_dirty = false;
         }
     }
 
@@ -403,8 +397,18 @@ struct Ready {
     clients: Vec<PollFlags>,
 }
 
+/// Tells a client that there will be no monitor.
+fn refuse(client: &OwnedFd, failure: &runtime::Failure) {
+    let failed = Failed { message: failure.to_string(), code: 125 };
+    let frame = wire::document(FrameKind::Status, &Status::Failed(failed));
+    // Nobody is there to hear of what goes wrong here.
+    let _ = rustix::net::send(client, &frame, rustix::net::SendFlags::NOSIGNAL);
+}
+
 /// Blocks all signals but those of faults, and reaps what the container orphans.
 fn hold_signals() -> Result<OwnedFd> {
+    // Executed through a descriptor, the process would have its number as name in `ps`.
+    let _ = rustix::thread::set_name(c"berth-monitor");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).or_fail("become", "subreaper")?;
     sys::process::all_signals_as_fd().or_fail("hold back", "signals")
 }

@@ -76,11 +76,14 @@ impl Output {
         Self { stream, fd, ended: false, is_hot: false, is_large: false }
     }
 
-    /// Takes what waits, at most once as much as fits; whether there was something.
-    pub fn pump(&mut self, log: &mut Writer, hub: &mut Hub, scratch: &mut [u8]) -> bool {
+    /// Takes what waits, at most once as much as fits; gives how much it was.
+    pub fn pump(&mut self, log: &mut Writer, hub: &mut Hub, scratch: &mut [u8]) -> usize {
         let seen = hub.sees_output();
-        if self.is_hot && !seen && log.may_splice() && self.splice(log) {
-            return true;
+        if self.is_hot && !seen && log.may_splice() {
+            let taken = self.splice(log);
+            if taken > 0 {
+                return taken;
+            }
         }
         match rustix::io::read(&self.fd, &mut *scratch) {
             Ok(n) if n > 0 => {
@@ -90,22 +93,22 @@ impl Output {
                 if seen {
                     hub.output(self.stream, &scratch[..n]);
                 }
-                true
+                n
             }
-            Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
             // EIO: nobody has the terminal's other end open any more (pty(7)).
             Ok(_) | Err(_) => {
                 self.ended = true;
-                false
+                0
             }
         }
     }
 
-    fn splice(&mut self, log: &mut Writer) -> bool {
+    fn splice(&mut self, log: &mut Writer) -> usize {
         let waiting = rustix::io::ioctl_fionread(&self.fd).unwrap_or(0) as usize;
         let taken = log.splice(self.stream, self.fd.as_fd(), waiting);
         self.is_hot = taken >= SMALL_PIPE / 2;
-        taken > 0
+        taken
     }
 
     fn enlarge(&mut self) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::tag;
@@ -34,9 +35,20 @@ impl Driver {
 
     /// The options that it takes.
     fn options(self) -> &'static [&'static str] {
-        const FILES: &[&str] =
-            &["compress", "env", "labels", "max-buffer-size", "max-file", "max-size", "mode", "tag"];
-        const JOURNAL: &[&str] = &["env", "labels", "max-buffer-size", "mode", "tag"];
+        const FILES: &[&str] = &[
+            "compress",
+            "env",
+            "env-regex",
+            "labels",
+            "labels-regex",
+            "max-buffer-size",
+            "max-file",
+            "max-size",
+            "mode",
+            "tag",
+        ];
+        const JOURNAL: &[&str] =
+            &["env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode", "tag"];
         match self {
             Self::Local | Self::JsonFile => FILES,
             Self::Journald => JOURNAL,
@@ -187,7 +199,7 @@ impl Config {
             }
         };
         let tag = value("tag").map(|template| tag::expand(template, about)).transpose()?;
-        let mut attrs = attributes(options, about);
+        let mut attrs = attributes(options, about)?;
         attrs.extend(tag.iter().map(|tag| ("tag".to_owned(), tag.clone())));
         Ok(Self {
             driver,
@@ -270,14 +282,35 @@ fn size(text: &str, base: u64) -> Option<u64> {
     (bytes < 1e15).then_some(bytes as u64)
 }
 
-fn attributes(options: &BTreeMap<String, String>, about: &About<'_>) -> BTreeMap<String, String> {
-    let names = |option: &str| options.get(option).into_iter().flat_map(|list| list.split(','));
-    let labels = names("labels").filter_map(|name| Some((name.to_owned(), about.labels.get(name)?.clone())));
-    let variable = |name: &str| {
-        let mut values = about.env.iter().filter_map(|variable| variable.split_once('='));
-        values.find(|(known, _)| *known == name).map(|(name, value)| (name.to_owned(), value.to_owned()))
-    };
-    labels.chain(names("env").filter_map(variable)).collect()
+/// What labels and variables are kept: those named, and those whose name matches.
+fn attributes(
+    options: &BTreeMap<String, String>,
+    about: &About<'_>,
+) -> Result<BTreeMap<String, String>, Invalid> {
+    let variables = about.env.iter().filter_map(|variable| variable.split_once('='));
+    let labels = about.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let wanted_labels = wanted(options, "labels", "labels-regex")?;
+    let wanted_variables = wanted(options, "env", "env-regex")?;
+    let labels = labels.filter(|(name, _)| wanted_labels(name));
+    let variables = variables.filter(|(name, _)| wanted_variables(name));
+    Ok(labels.chain(variables).map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// Tells the names that one option lists or another one matches.
+fn wanted(
+    options: &BTreeMap<String, String>,
+    list: &str,
+    pattern: &'static str,
+) -> Result<impl Fn(&str) -> bool, Invalid> {
+    let names: Vec<String> =
+        options.get(list).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
+    let expected = "a regular expression";
+    let regex =
+        options.get(pattern).map(|text| Regex::new(text).map_err(|_| invalid(pattern, text, expected)));
+    let regex = regex.transpose()?;
+    Ok(move |name: &str| {
+        names.iter().any(|listed| listed == name) || regex.as_ref().is_some_and(|regex| regex.is_match(name))
+    })
 }
 
 #[cfg(test)]
@@ -328,6 +361,10 @@ mod tests {
         let attrs = config("json-file", &options).unwrap().attrs;
         let attrs: Vec<(&str, &str)> = attrs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(attrs, [("B", "x=y"), ("tag", "box/0123456789ab"), ("tier", "web")]);
+        let options = [("labels-regex", "^t"), ("env-regex", "[AZ]")];
+        let attrs = config("json-file", &options).unwrap().attrs;
+        assert_eq!(attrs.keys().collect::<Vec<_>>(), ["A", "tier"]);
+        assert!(complaint("local", &[("env-regex", "(")]).contains("env-regex"));
     }
 
     #[test]
@@ -338,7 +375,8 @@ mod tests {
         );
         assert_eq!(
             complaint("journald", &[("max-size", "1m")]),
-            "unknown log option \"max-size\" for driver journald: there are env, labels, max-buffer-size, mode, tag"
+            "unknown log option \"max-size\" for driver journald: there are env, env-regex, labels, labels-regex, \
+             max-buffer-size, mode, tag"
         );
         assert_eq!(
             complaint("none", &[("tag", "x")]),
