@@ -47,12 +47,16 @@ impl Sets {
 
 /// Takes everything but `keep` out of the bounding set; returns the members of `keep` that are not in it.
 pub fn drop_bounding(keep: CapSet) -> Result<CapSet, ApplyError> {
-    let bounding = bounded(!CapSet::EMPTY);
-    for capability in (bounding - keep).iter() {
-        thread::remove_capability_from_bounding_set(kernel_set(1 << capability.number()))
-            .map_err(|errno| ApplyError::DropBounding { capability, source: errno.into() })?;
+    for capability in (!keep).iter() {
+        match thread::remove_capability_from_bounding_set(kernel_set(1 << capability.number())) {
+            Ok(()) => {}
+            // Numbers from here on are none of this kernel's.
+            Err(Errno::INVAL) => break,
+            Err(_) if bounded(CapSet::from(capability)).is_empty() => {}
+            Err(errno) => return Err(ApplyError::DropBounding { capability, source: errno.into() }),
+        }
     }
-    Ok(keep - bounding)
+    Ok(keep - bounded(keep))
 }
 
 /// Sets the effective, permitted and inheritable sets at once; returns what the kernel would have refused.

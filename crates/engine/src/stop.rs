@@ -91,8 +91,10 @@ impl Engine {
                 self.events().emit(&[container.event("kill", [("signal", signal.to_string())])]);
             }
         }
-        if let Some(payload) = self.payload(&container.id)? {
-            thaw(&payload)?;
+        if state.status == Status::Paused
+            && let Some(payload) = self.payload(&container.id)?
+        {
+            payload.resume()?;
         }
         Ok(Some(ending))
     }
@@ -168,10 +170,7 @@ impl Engine {
             }
             _ => return Err(Error::NotRunning(container.name.clone())),
         }
-        let payload = self.running_payload(container)?;
-        if !is_frozen(&payload)? {
-            payload.pause()?;
-        }
+        self.running_payload(container)?.pause()?;
         self.switch(&lock, state, Status::Paused)?;
         self.events().emit(&[container.event("pause", [])]);
         Ok(())
@@ -183,13 +182,10 @@ impl Engine {
     /// Where it is not paused.
     pub fn unpause(&self, container: &Container) -> Result<()> {
         let (lock, state) = self.lock(container)?;
-        let payload = self.running_payload(container);
-        // Where a pause was killed, it is frozen though its state says nothing of it.
-        if state.status != Status::Paused && !payload.as_ref().is_ok_and(|it| is_frozen(it).unwrap_or(false))
-        {
+        if state.status != Status::Paused {
             return Err(Error::Conflict(format!("Container {} is not paused", container.name)));
         }
-        thaw(&payload?)?;
+        self.running_payload(container)?.resume()?;
         self.switch(&lock, state, Status::Running)?;
         self.events().emit(&[container.event("unpause", [])]);
         Ok(())
@@ -211,15 +207,6 @@ impl Engine {
         // It held the lock when it wrote the number; if somebody holds it now, the number was still its own.
         Ok((self.monitor(id)? == Monitor::Alive).then_some(pidfd))
     }
-}
-
-fn is_frozen(payload: &runtime::Container) -> Result<bool> {
-    Ok(payload.status()? == oci::spec::Status::Paused)
-}
-
-/// Lets the payload go on, if it does not: whoever froze or thawed it may have been killed before he wrote it down.
-fn thaw(payload: &runtime::Container) -> Result<()> {
-    if is_frozen(payload)? { Ok(payload.resume()?) } else { Ok(()) }
 }
 
 /// A container whose end is awaited: its monitor's, or, where that was killed, its first process'.

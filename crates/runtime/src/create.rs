@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use namespace::{IdKind, Kind, NamespaceFile};
 use oci::ContainerId;
@@ -74,6 +75,7 @@ struct Prepared {
     spec: Spec,
     text: Vec<u8>,
     bundle: PathBuf,
+    linux: Rc<Linux>,
     plan: StartPlan,
     filter: Option<seccomp::Filter>,
     group: cgroup::Group,
@@ -119,11 +121,8 @@ impl Prepared {
         if let Some(process) = &mut spec.process {
             process.env.extend(options.extra_env.iter().cloned());
         }
-        Ok(Self { spec, text, bundle, plan, filter, group })
-    }
-
-    fn linux(&self) -> Linux {
-        self.spec.linux.clone().unwrap_or_default()
+        let linux = Rc::new(spec.linux.take().unwrap_or_default());
+        Ok(Self { spec, linux, text, bundle, plan, filter, group })
     }
 }
 
@@ -153,7 +152,7 @@ struct Making<'a> {
 
 impl Making<'_> {
     fn make(&mut self, root: &StateRoot, id: &ContainerId) -> Result<Created> {
-        let linux = self.prepared.linux();
+        let linux = Rc::clone(&self.prepared.linux);
         let mut record = self.record(id);
         self.dir.write_config(&self.prepared.text)?;
         self.make_cgroup(&linux, None)?;
@@ -278,7 +277,7 @@ impl Making<'_> {
             container: None,
             sources: sources::open(
                 &self.prepared.plan,
-                &self.prepared.linux(),
+                &self.prepared.linux,
                 self.options.rootless,
                 std::mem::take(&mut self.options.trees),
             )?,
@@ -293,6 +292,8 @@ impl Making<'_> {
             preserve_fds: self.options.preserve_fds,
             root: None,
             kernel_mounts: Vec::new(),
+            root_place: None,
+            device_directory: None,
             root_path: PathBuf::new(),
             in_working_directory: false,
             program: None,
@@ -384,7 +385,7 @@ impl Making<'_> {
                 Told::Notify(fd) => {
                     let pidfd =
                         &self.spawned.as_ref().ok_or_else(|| Failure::because("find", "init", "lost"))?.pidfd;
-                    let profile = self.prepared.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+                    let profile = self.prepared.linux.seccomp.as_ref();
                     crate::conversation::hand_over(pidfd, fd, profile, state, conversation.pid)?;
                 }
             }
@@ -398,8 +399,9 @@ impl Making<'_> {
         if failure.operation != crate::conversation::SILENT {
             return failure;
         }
-        let limit = self.prepared.linux().resources.and_then(|resources| resources.memory?.limit);
-        crate::conversation::epitaph(spawned, self.cgroup.as_ref(), limit, self.prepared.spec.linux.as_ref())
+        let resources = self.prepared.linux.resources.as_ref();
+        let limit = resources.and_then(|resources| resources.memory.as_ref()?.limit);
+        crate::conversation::epitaph(spawned, self.cgroup.as_ref(), limit, Some(&self.prepared.linux))
     }
 
     /// Ends init and takes back all that was made. What can't be taken back is for `delete --force`.

@@ -99,6 +99,8 @@ impl Container {
             preserve_fds: options.preserve_fds,
             root: None,
             kernel_mounts: Vec::new(),
+            root_place: None,
+            device_directory: None,
             root_path: PathBuf::new(),
             in_working_directory: false,
             program: None,

@@ -16,7 +16,6 @@
 //! a layer finds all those below it. A snapshot is not synced: after a power cut it may be damaged, and says so.
 
 mod attributes;
-mod changed;
 mod changes;
 mod commit;
 mod copy;
@@ -40,7 +39,6 @@ use std::path::{Path, PathBuf};
 use oci::image::Digest;
 use rustix::fs::{Mode, OFlags};
 
-pub use changed::{Change, ChangedPath};
 pub use copy::copy_directory;
 pub use error::SnapshotError;
 pub use layers::Layer;

@@ -76,7 +76,19 @@ pub fn set_affinity(cpus: &[u32]) -> io::Result<()> {
         let word = mask.get_mut(cpu as usize / BITS).ok_or(io::ErrorKind::InvalidInput)?;
         *word |= 1 << (cpu as usize % BITS);
     }
+    set_mask(&mask)
+}
+
+/// sched_setaffinity(2) of the caller to every CPU there is: the kernel cuts off what is too much.
+///
+/// # Errors
+/// Those of sched_setaffinity(2).
+pub fn use_all_cpus() -> io::Result<()> {
+    set_mask(&[u64::MAX; 8192 / u64::BITS as usize])
+}
+
+fn set_mask(mask: &[u64]) -> io::Result<()> {
     // SAFETY: `mask` outlives the call and has the length given.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&mask), mask.as_ptr()) })
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) })
         .map(drop)
 }

@@ -8,6 +8,7 @@ mod launch;
 mod lifecycle;
 mod list;
 mod log;
+mod parse;
 mod ps;
 mod signal;
 mod spec;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::oci::ContainerId;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use runtime::{Container, Failure, StateRoot};
 
 /// OCI runtime: creates and runs containers from bundles
@@ -109,16 +110,36 @@ enum Command {
     Update(Box<update::Update>),
 }
 
+#[cfg(test)]
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Create(_) => "create",
+            Self::Delete(_) => "delete",
+            Self::Events(_) => "events",
+            Self::Exec(_) => "exec",
+            Self::Features => "features",
+            Self::Kill(_) => "kill",
+            Self::List(_) => "list",
+            Self::Pause(_) => "pause",
+            Self::Ps(_) => "ps",
+            Self::Restore(_) => "restore",
+            Self::Resume(_) => "resume",
+            Self::Run(_) => "run",
+            Self::Spec(_) => "spec",
+            Self::Start(_) => "start",
+            Self::State(_) => "state",
+            Self::Update(_) => "update",
+        }
+    }
+}
+
 /// Anything, which is not looked at.
 #[derive(Args)]
 struct Unavailable {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     arguments: Vec<OsString>,
-}
-
-/// Help as runc's callers read it: the first lines name the command.
-fn help(name: &str) -> String {
-    format!("NAME:\n   {name} - {{about}}\n\nUSAGE:\n   {{usage}}\n\n{{all-args}}")
 }
 
 /// What a command ends with: an exit code, or a failure that is printed and exits with 1.
@@ -135,19 +156,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         println!("berth-oci version {}\nspec: {}", env!("CARGO_PKG_VERSION"), ::oci::spec::VERSION);
         return ExitCode::SUCCESS;
     }
-    // So early that nothing is done twice; where it fails, `run` says why.
-    if args.iter().any(|arg| arg == "create" || arg == "run" || arg == "exec") {
-        let _ = runtime::leave_host_binary();
-    }
-    let parsed = Cli::command()
-        .help_template(help("berth-oci"))
-        .mut_subcommands(|command| {
-            let template = help(&format!("berth-oci {}", command.get_name()));
-            command.help_template(template)
-        })
-        .try_get_matches_from(args)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let Cli { global, command } = match parsed {
+    // Before anything is opened, for what makes a container or enters one starts again from a copy of this binary.
+    let makes = |arg: &OsString| arg == "create" || arg == "run" || arg == "exec";
+    let left = if args.iter().any(makes) { runtime::leave_host_binary() } else { Ok(()) };
+    let Cli { global, command } = match parse::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -164,7 +176,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     };
     // Others are the program's own, and a failed exec must be told from a program that failed.
     let failed = if matches!(command, Command::Exec(_)) { 255 } else { 1 };
-    match run(&global, &log, command) {
+    match run(&global, &log, command, left) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             log.error(&failure.to_string());
@@ -173,10 +185,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(global: &Global, log: &log::Log, command: Command) -> Outcome {
-    // Before anything is opened, for what makes a container or enters one starts again from a copy of this binary.
+fn run(global: &Global, log: &log::Log, command: Command, left: Result<(), Failure>) -> Outcome {
     if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
-        runtime::leave_host_binary()?;
+        left?;
     }
     match command {
         Command::Checkpoint(Unavailable { arguments }) => unavailable("checkpoint", &arguments),

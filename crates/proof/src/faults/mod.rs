@@ -9,7 +9,6 @@
 //! ```
 
 mod containers;
-mod engine;
 mod follow;
 mod images;
 mod point;
@@ -32,12 +31,7 @@ pub use worker::work;
 
 /// All sequences.
 fn sequences() -> Vec<Box<dyn Sequence>> {
-    vec![
-        Box::new(containers::Life),
-        Box::new(containers::Foreground),
-        Box::<images::Images>::default(),
-        Box::<engine::Engine>::default(),
-    ]
+    vec![Box::new(containers::Life), Box::new(containers::Foreground), Box::<images::Images>::default()]
 }
 
 /// What the command line says.

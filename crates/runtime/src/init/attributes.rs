@@ -31,9 +31,7 @@ pub(super) fn join_keyring(name: &CStr) -> Result<()> {
 
 /// A refusal is no failure: the process keeps the CPUs that its caller had.
 pub(super) fn use_all_cpus() -> Result<()> {
-    /// More than any kernel has (CONFIG_NR_CPUS): what is too much is cut off.
-    const CPUS: u32 = 8192;
-    let _ = sys::sched::set_affinity(&(0..CPUS).collect::<Vec<_>>());
+    let _ = sys::sched::use_all_cpus();
     Ok(())
 }
 

@@ -41,11 +41,11 @@ const CONTROLLERS: [&str; 14] = [
 ];
 
 impl Init<'_> {
-    pub(super) fn mount_cgroups(&self, plan: &MountPlan) -> Result<()> {
-        let view = self.cgroup_view.as_ref();
-        let view = view.ok_or_else(|| Failure::because("mount", "cgroup", "the container has no cgroup"))?;
+    pub(super) fn mount_cgroups(&mut self, plan: &MountPlan) -> Result<()> {
         let target = self.directory(Path::new(&plan.destination))?;
         self.check_place(&target, false)?;
+        let view = self.cgroup_view.as_ref();
+        let view = view.ok_or_else(|| Failure::because("mount", "cgroup", "the container has no cgroup"))?;
         let legacy = hierarchies(view);
         if legacy.is_empty() {
             let own = view.paths.get("").map_or(Path::new("/sys/fs/cgroup"), PathBuf::as_path);

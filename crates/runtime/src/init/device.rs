@@ -21,11 +21,17 @@ const LINKS: [(&str, &str); 4] = [
 ];
 
 impl Init<'_> {
-    pub(super) fn device(&self, plan: &DevicePlan) -> Result<()> {
+    pub(super) fn device(&mut self, plan: &DevicePlan) -> Result<()> {
         if plan.bind {
             return self.bind_device(plan);
         }
-        let (parent, name) = self.parent_of(Path::new(&plan.path))?;
+        let path = Path::new(&plan.path);
+        let (parent, name) = match self.device_directory.take() {
+            Some((known, parent)) if path.parent() == Some(&known) => {
+                (parent, path.file_name().unwrap_or_default().to_owned())
+            }
+            _ => self.parent_of(path)?,
+        };
         let kind = FileType::from_raw_mode(plan.kind);
         let mode = Mode::from_raw_mode(plan.mode);
         // The runtime's umask must not take from what was asked for.
@@ -33,15 +39,17 @@ impl Init<'_> {
         let made = rustix::fs::mknodat(&parent, &*name, kind, mode, makedev(plan.major, plan.minor));
         rustix::process::umask(umask);
         match made {
-            Ok(()) => own(&parent, &name, plan),
-            Err(Errno::EXIST) => is_this(&parent, &name, plan),
+            Ok(()) => own(&parent, &name, plan)?,
+            Err(Errno::EXIST) => is_this(&parent, &name, plan)?,
             // Where nodes may not be made, as in a container whose devices cgroup forbids it, the host's serves.
-            Err(Errno::PERM) => self.bind_device(plan),
-            Err(errno) => Err(errno).or_fail("mknod", &plan.path),
+            Err(Errno::PERM) => self.bind_device(plan)?,
+            Err(errno) => return Err(errno).or_fail("mknod", &plan.path),
         }
+        self.device_directory = path.parent().map(|directory| (directory.to_owned(), parent));
+        Ok(())
     }
 
-    fn bind_device(&self, plan: &DevicePlan) -> Result<()> {
+    fn bind_device(&mut self, plan: &DevicePlan) -> Result<()> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree =
             rustix::mount::open_tree(CWD, &*plan.path, flags).or_fail("open host device", &plan.path)?;

@@ -82,6 +82,10 @@ pub(crate) struct Init<'a> {
     /// The proc and sysfs in it by their place: what is to be masked there is found from here, for their names in the
     /// image can be exchanged while they are mounted (CVE-2019-19921, CVE-2023-27561).
     pub kernel_mounts: Vec<(PathBuf, OwnedFd)>,
+    /// Where /proc says that it is, once that was asked.
+    pub root_place: Option<PathBuf>,
+    /// The directory of the last device, and its path.
+    pub device_directory: Option<(PathBuf, OwnedFd)>,
     /// Its path, as long as that means anything.
     pub root_path: PathBuf,
     /// Whether the working directory has been entered.
@@ -135,8 +139,8 @@ impl Init<'_> {
             Step::Loopback => sys::net::loopback_up().or_fail("bring up", "the loopback interface"),
             Step::NetDevices => self.net_devices.iter().try_for_each(crate::netdevice::Moved::settle),
             Step::PropagateHost(change) => root::propagate(*change),
-            Step::OpenRoot { path, bind } => self.open_root(path, *bind),
-            Step::AttachRoot(path) => self.attach_root(path),
+            Step::OpenRoot { path, bind, shared } => self.open_root(path, *bind, *shared),
+            Step::AttachRoot { path, shared } => self.attach_root(path, *shared),
             Step::Mount(plan) => self.mount(plan),
             Step::Device(device) => self.device(device),
             Step::DeviceLinks => self.device_links(),
@@ -229,6 +233,7 @@ impl Init<'_> {
     /// kernel walks before it closes anything (CVE-2024-21626).
     fn close_inherited(&mut self) -> Result<()> {
         self.root = None;
+        self.device_directory = None;
         self.kernel_mounts.clear();
         self.cgroup_files.clear();
         self.namespaces.clear();

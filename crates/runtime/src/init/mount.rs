@@ -64,6 +64,7 @@ impl Init<'_> {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let root = rustix::fs::open(&path, flags, Mode::empty()).or_fail_at("open", path)?;
             self.root = Some(root);
+            self.root_place = None;
         }
         Ok(())
     }
@@ -146,20 +147,24 @@ impl Init<'_> {
     /// later would reach other files (CVE-2019-19921, CVE-2023-27561).
     fn file_system_target(&self, kind: &str, destination: &str) -> Result<OwnedFd> {
         let path = Path::new(destination);
-        let target = self.directory(path)?;
-        if kind == "proc" || kind == "sysfs" {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            return open_plain(self.root()?, path, flags).map_err(|errno| {
-                Failure::new("mount", kind, errno).hint(format!(
-                    "filesystem {kind:?} must be mounted on ordinary directory, not on a link: {destination}"
-                ))
-            });
+        if kind != "proc" && kind != "sysfs" {
+            return self.directory(path);
         }
-        Ok(target)
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let open = || open_plain(self.root()?, path, flags).or_fail("mount", kind);
+        let found = match open() {
+            Err(failure) if failure.is(Errno::NOENT) => self.directory(path).and_then(|_| open()),
+            found => found,
+        };
+        found.map_err(|failure| {
+            failure.hint(format!(
+                "filesystem {kind:?} must be mounted on ordinary directory, not on a link: {destination}"
+            ))
+        })
     }
 
     /// Over /proc goes only a proc file system, and inside it nothing but a few files.
-    pub(super) fn check_place(&self, target: &OwnedFd, is_proc: bool) -> Result<()> {
+    pub(super) fn check_place(&mut self, target: &OwnedFd, is_proc: bool) -> Result<()> {
         let place = self.place_of(target)?;
         let Ok(below) = place.strip_prefix("/proc") else { return Ok(()) };
         if below.as_os_str().is_empty() {

@@ -23,14 +23,14 @@ pub(super) fn propagate(change: Propagation) -> Result<()> {
 
 impl Init<'_> {
     /// pivot_root(2) wants a mount, and one that no longer propagates to the host.
-    pub(super) fn open_root(&mut self, path: &Path, bind: bool) -> Result<()> {
-        let open = || {
-            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .or_fail_at("open root file system", path)
-        };
-        let mut root = open()?;
+    pub(super) fn open_root(&mut self, path: &Path, bind: bool, shared: bool) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut root =
+            rustix::fs::open(path, flags, Mode::empty()).or_fail_at("open root file system", path)?;
         if bind {
-            make_mount_private(path)?;
+            if shared {
+                make_mount_private(path)?;
+            }
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::AT_RECURSIVE
                 | OpenTreeFlags::AT_EMPTY_PATH
@@ -46,7 +46,7 @@ impl Init<'_> {
 
     /// The bundle's path is where hooks look for it. From within a user namespace it need not be reachable; over `/` is
     /// as good then, for no bind's source is opened from here any more. `/..` is what lies over `/`.
-    pub(super) fn attach_root(&mut self, path: &Path) -> Result<()> {
+    pub(super) fn attach_root(&mut self, path: &Path, shared: bool) -> Result<()> {
         let gone = || Failure::because("attach", "the root file system", "its mount is not open");
         let root = self.rootfs.take().ok_or_else(gone)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -54,7 +54,9 @@ impl Init<'_> {
             Err(Errno::ACCESS) => (Path::new("/.."), rustix::fs::open("/", flags, Mode::empty())),
             other => (path, other),
         };
-        make_mount_private(place)?;
+        if shared {
+            make_mount_private(place)?;
+        }
         let target = target.or_fail_at("open root file system", path)?;
         attach(&root, &target).or_fail_at("mount root file system at", path)?;
         self.root = Some(root);
@@ -79,6 +81,7 @@ impl Init<'_> {
         rustix::process::chdir("/").or_fail("chdir", "/")?;
         let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         self.root = Some(root.or_fail("open", "/")?);
+        self.root_place = None;
         Ok(())
     }
 
@@ -126,7 +129,7 @@ fn move_over_root(root: std::os::fd::BorrowedFd<'_>) -> Result<()> {
     rustix::process::chroot(".").or_fail("chroot to", ".")
 }
 
-/// The mount that holds `path` must not be shared (pivot_root(2)); only with `rootfsPropagation: shared` it still is.
+/// The mount that holds `path` must not be shared (pivot_root(2)), as it still can be with a `rootfsPropagation`.
 fn make_mount_private(path: &Path) -> Result<()> {
     let private = MountChange { propagation: libc::MS_PRIVATE, ..MountChange::default() };
     for ancestor in path.ancestors() {

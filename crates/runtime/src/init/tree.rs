@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -64,14 +64,16 @@ impl Init<'_> {
         let root = self.root()?;
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match open_in(root, path, flags) {
-            Err(Errno::NOENT) => make_directories(root, path).or_fail_at("mkdir", path),
+            Err(Errno::NOENT) => {
+                make_directory(root, path).or_else(|_| make_directories(root, path)).or_fail_at("mkdir", path)
+            }
             other => other.or_fail_at("open directory", path),
         }
     }
 
     /// The file at `path`, made empty where it is missing together with the directories above it; a link whose target
     /// is missing has that target made.
-    pub(super) fn file(&self, path: &Path) -> Result<OwnedFd> {
+    pub(super) fn file(&mut self, path: &Path) -> Result<OwnedFd> {
         let mut place = path.to_owned();
         for _ in 0..LINKS {
             match open_in(self.root()?, &place, OFlags::PATH) {
@@ -116,20 +118,32 @@ impl Init<'_> {
     }
 
     /// Where an open file is in the container, as an absolute path.
-    pub(super) fn place_of(&self, fd: &OwnedFd) -> Result<PathBuf> {
-        use std::os::fd::AsRawFd;
-        let read = |fd: BorrowedFd<'_>| {
-            let link = format!("self/fd/{}", fd.as_raw_fd());
-            rustix::fs::readlinkat(self.proc()?, &*link, Vec::new())
-                .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
-                .or_fail("read link /proc/", link)
-        };
-        let (root, path) = (read(self.root()?)?, read(fd.as_fd())?);
-        match path.strip_prefix(&root) {
-            Ok(below) => Ok(Path::new("/").join(below)),
-            Err(_) => Err(Failure::because("use", path.display(), "it is not in the container's root")),
+    pub(super) fn place_of(&mut self, fd: &OwnedFd) -> Result<PathBuf> {
+        if self.root_place.is_none() {
+            self.root_place = Some(place_on_host(self.proc()?, self.root()?)?);
+        }
+        let path = place_on_host(self.proc()?, fd.as_fd())?;
+        match self.root_place.as_ref().and_then(|root| path.strip_prefix(root).ok()) {
+            Some(below) => Ok(Path::new("/").join(below)),
+            None => Err(Failure::because("use", path.display(), "it is not in the container's root")),
         }
     }
+}
+
+fn place_on_host(proc: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<PathBuf> {
+    let link = format!("self/fd/{}", fd.as_raw_fd());
+    rustix::fs::readlinkat(proc, &*link, Vec::new())
+        .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
+        .or_fail("read link /proc/", link)
+}
+
+/// The usual case of [`make_directories`]: only the last component is missing, and it is nobody's link.
+fn make_directory(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    let name = path.file_name().ok_or(Errno::INVAL)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let parent = open_in(root, path.parent().unwrap_or(Path::new("/")), flags)?;
+    rustix::fs::mkdirat(&parent, name, DIRECTORY)?;
+    open_plain(parent.as_fd(), Path::new(name), flags)
 }
 
 fn new_file(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, std::io::Error> {

@@ -2,12 +2,12 @@
 
 mod device;
 mod exec;
+mod kernel;
 mod mount;
 mod namespaces;
 mod process;
 mod step;
 
-use std::collections::HashSet;
 use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -208,14 +208,16 @@ impl<'a> Builder<'a> {
             let problem = "mounts would stay on the host: the container needs a mount namespace";
             return Err(invalid("mounts", problem));
         }
+        let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
+        let propagation = self.root_propagation()?.unwrap_or(slave);
         if own_mounts {
-            let slave = Propagation { kind: libc::MS_SLAVE, recursive: true };
-            steps.push(Step::PropagateHost(self.root_propagation()?.unwrap_or(slave)));
+            steps.push(Step::PropagateHost(propagation));
         }
+        let shared = !propagation.recursive || propagation.kind == libc::MS_SHARED;
         let path = self.facts.bundle.join(&self.root.path);
         match (self.facts.rootfs, own_mounts) {
-            (false, bind) => steps.push(Step::OpenRoot { path, bind }),
-            (true, true) => steps.push(Step::AttachRoot(path)),
+            (false, bind) => steps.push(Step::OpenRoot { path, bind, shared }),
+            (true, true) => steps.push(Step::AttachRoot { path, shared }),
             (true, false) => {
                 let problem =
                     "a detached root would be attached on the host: the container needs a mount namespace";
@@ -282,50 +284,6 @@ impl<'a> Builder<'a> {
         Ok(steps)
     }
 
-    fn kernel_settings(&self) -> Checked<Vec<Step>> {
-        let mut steps = vec![Step::Umask(self.process.user.umask.unwrap_or(0o022))];
-        let named = [
-            (&self.spec.hostname, "hostname", Step::Hostname as fn(String) -> Step),
-            (&self.spec.domainname, "domainname", Step::Domainname),
-        ];
-        for (name, at, step) in named {
-            if name.is_empty() {
-                continue;
-            }
-            if !self.namespaces.has(Kind::Uts) {
-                return Err(invalid(at, format!("unable to set {at} without a private UTS namespace")));
-            }
-            steps.push(step(name.clone()));
-        }
-        for (key, value) in &self.linux.sysctl {
-            steps.push(Step::Sysctl { path: sysctl_path(key)?, value: value.clone() });
-        }
-        if !self.namespaces.has(Kind::Mount) {
-            for (at, paths) in [
-                ("linux.maskedPaths", &self.linux.masked_paths),
-                ("linux.readonlyPaths", &self.linux.readonly_paths),
-            ] {
-                if !paths.is_empty() {
-                    return Err(invalid(
-                        at,
-                        "unable to restrict sys entries without a private MNT namespace",
-                    ));
-                }
-            }
-        }
-        steps.extend(self.linux.readonly_paths.iter().cloned().map(Step::ReadonlyPath));
-        if !self.linux.masked_paths.is_empty() {
-            let mut paths = self.linux.masked_paths.clone();
-            let mut seen = HashSet::new();
-            paths.retain(|path| seen.insert(clean(path)));
-            steps.push(Step::MaskPaths(paths));
-        }
-        if self.process.no_new_privileges {
-            steps.push(Step::NoNewPrivileges);
-        }
-        Ok(steps)
-    }
-
     fn execution_domain(&self) -> Checked<Vec<Step>> {
         let mut steps = Vec::new();
         if let Some(policy) = &self.linux.memory_policy {
@@ -360,27 +318,6 @@ impl<'a> Builder<'a> {
         steps.push(Step::Exec);
         steps
     }
-}
-
-/// The path below /proc/sys: dots separate components, and slashes too as in sysctl(8), where the first of the two
-/// that occurs is the separator.
-fn sysctl_path(key: &str) -> Checked<String> {
-    let path = match key.find(['.', '/']) {
-        Some(at) if key.as_bytes()[at] == b'/' => key.to_owned(),
-        _ => key
-            .chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                other => other,
-            })
-            .collect(),
-    };
-    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
-    if path.split('/').any(bad) {
-        return Err(invalid(format!("linux.sysctl.{key}"), "is no name of a kernel parameter"));
-    }
-    Ok(path)
 }
 
 /// The path without doubled slashes, `.` and trailing slashes.
@@ -479,22 +416,6 @@ mod tests {
         let mut spec = minimal();
         spec.linux.as_mut().unwrap().namespaces.retain(|n| n.kind != "mount");
         assert_eq!(StartPlan::new(&spec, &Facts::default()).unwrap_err().at, "mounts");
-    }
-
-    #[test]
-    fn sysctl_names_are_dotted_or_slashed_and_stay_below_proc_sys() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward").unwrap(), "net/ipv4/ip_forward");
-        assert_eq!(
-            sysctl_path("net/ipv4/conf/eth0.1/forwarding").unwrap(),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
-        assert_eq!(
-            sysctl_path("net.ipv4.conf.eth0/1.forwarding").unwrap(),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
-        for bad in ["", "/etc/passwd", "../x", "net/../../x", "a//b"] {
-            assert!(sysctl_path(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -49,9 +49,16 @@ pub enum Step {
         path: PathBuf,
         /// Whether it must become a mount of its own.
         bind: bool,
+        /// Whether what is mounted there could still be seen on the host.
+        shared: bool,
     },
     /// Attach the detached mount that is the root file system, here on the host's side, and hold it open.
-    AttachRoot(PathBuf),
+    AttachRoot {
+        /// Its path on the host.
+        path: PathBuf,
+        /// As in `OpenRoot`.
+        shared: bool,
+    },
     /// One of `mounts`.
     Mount(Box<MountPlan>),
     /// A device node.
@@ -227,11 +234,11 @@ impl fmt::Display for Step {
             Self::Loopback => f.write_str("loopback up"),
             Self::NetDevices => f.write_str("set up the network devices that were moved in"),
             Self::PropagateHost(p) => write!(f, "make all mounts {}", propagation_name(*p)),
-            Self::OpenRoot { path, bind: true } => {
+            Self::OpenRoot { path, bind: true, .. } => {
                 write!(f, "bind {} onto itself and open it", path.display())
             }
-            Self::OpenRoot { path, bind: false } => write!(f, "open {}", path.display()),
-            Self::AttachRoot(path) => write!(f, "attach the root file system at {}", path.display()),
+            Self::OpenRoot { path, bind: false, .. } => write!(f, "open {}", path.display()),
+            Self::AttachRoot { path, .. } => write!(f, "attach the root file system at {}", path.display()),
             Self::Mount(plan) => plan.fmt(f),
             Self::Device(d) if d.bind => write!(f, "bind the host's {0} at {0}", d.path),
             Self::Device(d) => write!(f, "make device {} {}:{} mode {:o}", d.path, d.major, d.minor, d.mode),
