@@ -1,10 +1,11 @@
-//! Checking the store, and mending it by fetching again.
+//! Checking blobs, layers and snapshots, and mending them by unpacking and fetching again.
+
+use std::collections::HashSet;
 
 use oci::Reference;
 use oci::image::Digest;
-use store::Problem;
 
-use crate::{Error, Images, Pull, Result};
+use crate::{Builtin, Error, Images, Pull, Result};
 
 /// A problem, and what became of it.
 #[derive(Debug)]
@@ -32,26 +33,47 @@ impl FsckReport {
 impl Images {
     /// Looks for problems. With `content`, every blob is read and hashed.
     pub fn fsck(&self, content: bool) -> Result<FsckReport> {
-        let problems = self.store().fsck(content)?;
-        let findings =
-            problems.iter().map(|problem| Finding { problem: problem.to_string(), repaired: Ok(false) });
+        let findings = self.problems(content)?.into_iter();
+        let findings = findings.map(|problem| Finding { problem, repaired: Ok(false) });
         Ok(FsckReport { findings: findings.collect() })
+    }
+
+    fn problems(&self, content: bool) -> Result<Vec<String>> {
+        let blobs = self.store().fsck(content)?;
+        let layers = self.snapshots().fsck()?;
+        let blobs = blobs.iter().map(ToString::to_string);
+        Ok(blobs.chain(layers.iter().map(ToString::to_string)).collect())
+    }
+
+    /// Takes away what can't be used. Returns the layers that are to be unpacked again.
+    fn clear(&self, content: bool) -> Result<HashSet<Digest>> {
+        for problem in self.store().fsck(content)? {
+            self.store().repair(&problem)?;
+        }
+        let mut lacking = HashSet::new();
+        for problem in self.snapshots().fsck()? {
+            match &problem {
+                snapshot::Problem::Layer { chain_id, .. } => drop(lacking.insert(*chain_id)),
+                snapshot::Problem::Snapshot { lacks, .. } => lacking.extend(lacks),
+                snapshot::Problem::Stray(_) => {}
+            }
+            self.snapshots().repair(&problem)?;
+        }
+        Ok(lacking)
     }
 }
 
 impl Pull {
-    /// Looks for problems and mends them: what is damaged goes, what is missing is fetched again from where its
-    /// image's name says.
+    /// Looks for problems and mends them: what is damaged goes, what is missing is unpacked again, or fetched again from
+    /// where its image's name says.
     pub fn repair(self, content: bool) -> Result<FsckReport> {
         let images = self.images.clone();
-        let found = images.store().fsck(content)?;
-        for problem in &found {
-            images.store().repair(problem)?;
-        }
-        let failures = self.fetch_missing()?;
-        let left: Vec<String> = images.store().fsck(content)?.iter().map(Problem::to_string).collect();
+        let found = images.problems(content)?;
+        let lacking = images.clear(content)?;
+        let failures = self.restore(&lacking)?;
+        let left = images.problems(content)?;
         let mut findings: Vec<Finding> = Vec::new();
-        for problem in found.iter().map(Problem::to_string) {
+        for problem in found {
             let repaired = !left.contains(&problem);
             findings.push(Finding { problem, repaired: Ok(repaired) });
         }
@@ -63,13 +85,20 @@ impl Pull {
         Ok(FsckReport { findings })
     }
 
-    /// Fetches what is missing of each named image; returns why it could not be done where it could not.
-    fn fetch_missing(self) -> Result<Vec<String>> {
+    /// Brings back what is missing of each image; returns why it could not be done where it could not.
+    fn restore(self, lacking: &HashSet<Digest>) -> Result<Vec<String>> {
         let images = self.images.clone();
         let mut failures = Vec::new();
         let mut wanted: Vec<(Reference, Digest)> = Vec::new();
         for entry in images.store().references()?.entries() {
-            if images.store().reachable_from(&entry.descriptor)?.missing().is_empty() {
+            if let Some(builtin) =
+                Builtin::ALL.into_iter().find(|it| entry.name() == Some(&it.reference().to_string()))
+            {
+                failures.extend(images.builtin(builtin).err().map(|error| error.to_string()));
+                continue;
+            }
+            let is_whole = images.store().reachable_from(&entry.descriptor)?.missing().is_empty();
+            if is_whole && images.unpack_lacking(entry, lacking) {
                 continue;
             }
             match entry.name().and_then(|name| name.parse::<Reference>().ok()) {
@@ -81,5 +110,14 @@ impl Pull {
             failures.extend(self.fetch_again(&wanted)?.iter().map(Error::to_string));
         }
         Ok(failures)
+    }
+}
+
+impl Images {
+    /// Unpacks the layers of an image that are among those that lack; false where its blobs don't suffice.
+    fn unpack_lacking(&self, entry: &store::Entry, lacking: &HashSet<Digest>) -> bool {
+        let Ok(image) = self.image(&entry.descriptor) else { return true };
+        let lacks = image.config.chain_ids().iter().any(|chain_id| lacking.contains(chain_id));
+        !lacks || self.unpack(&image.manifest, &image.config).is_ok()
     }
 }

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,8 +14,8 @@ use support::{load, path_text, tar, told};
 use testkit::Testbed;
 
 const WHOLE: u64 = 32 << 20;
-/// Superblock, group descriptors, bitmaps and the first inodes are in front of it.
-const BROKEN: u64 = 6 << 20;
+/// Superblock, group descriptors, bitmaps and inodes are in front of it.
+const KEPT: u64 = 6 << 20;
 
 struct Disk {
     file: PathBuf,
@@ -30,7 +32,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
 impl Disk {
     fn new(bed: &Testbed) -> Disk {
         let disk = Disk { file: bed.path().join("disk"), mounted: bed.path().join("mounted") };
-        std::fs::File::create(&disk.file).unwrap().set_len(WHOLE).unwrap();
+        File::create(&disk.file).unwrap().set_len(WHOLE).unwrap();
         std::fs::create_dir(&disk.mounted).unwrap();
         // All metadata is written now and lies in front, so that only content is lost.
         let options =
@@ -44,9 +46,29 @@ impl Disk {
         run("mount", &["-o", "loop,errors=continue", path_text(&self.file), path_text(&self.mounted)]);
     }
 
-    /// Makes the device as large as `size`, from now on.
-    fn resize(&self, size: u64) {
-        std::fs::File::options().write(true).open(&self.file).unwrap().set_len(size).unwrap();
+    /// Takes the device's end away, and gives what was there.
+    fn shrink(&self) -> Vec<u8> {
+        let mut file = self.open();
+        let mut end = Vec::new();
+        file.seek(SeekFrom::Start(KEPT)).unwrap();
+        file.read_to_end(&mut end).unwrap();
+        file.set_len(KEPT).unwrap();
+        self.tell_the_kernel();
+        end
+    }
+
+    fn heal(&self, end: &[u8]) {
+        let mut file = self.open();
+        file.seek(SeekFrom::Start(KEPT)).unwrap();
+        file.write_all(end).unwrap();
+        self.tell_the_kernel();
+    }
+
+    fn open(&self) -> File {
+        File::options().read(true).write(true).open(&self.file).unwrap()
+    }
+
+    fn tell_the_kernel(&self) {
         let device = run("findmnt", &["-no", "SOURCE", path_text(&self.mounted)]);
         run("losetup", &["--set-capacity", device.trim()]);
     }
@@ -79,7 +101,8 @@ fn a_failing_disk_is_told_and_survived() {
     let disk = Disk::new(&bed);
     let root = disk.mounted.join("root");
     let images = small(&root);
-    disk.resize(BROKEN);
+    run("sync", &["-f", path_text(&disk.mounted)]);
+    let end = disk.shrink();
     let archive = support::docker_archive("large:1", &[tar(&[("file", &noise(2, 8 << 20))])]);
     let error = images.load("test", archive.as_slice()).unwrap_err();
     assert!(told(&error).contains("Input/output error"), "{}", told(&error));
@@ -89,7 +112,7 @@ fn a_failing_disk_is_told_and_survived() {
     );
 
     drop(images);
-    disk.resize(WHOLE);
+    disk.heal(&end);
     run("umount", &[path_text(&disk.mounted)]);
     disk.mount();
     let images = Images::open(&root).unwrap();

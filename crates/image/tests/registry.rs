@@ -142,6 +142,37 @@ fn fsck_repairs_by_fetching_again() {
     assert!(there.fsck(true).unwrap().is_clean());
 }
 
+#[test]
+fn fsck_repairs_layers_from_their_blobs_or_by_fetching_again() {
+    let bed = Testbed::new();
+    let server = DockerRegistry::start(&bed);
+    let name = format!("{}/app:1", server.address());
+    let here = images(&bed, "here");
+    push(&here, &load(&here, &name, &layers()), &name);
+    for discard_blobs in [false, true] {
+        let there = images(&bed, &format!("there-{discard_blobs}"));
+        let mut pull = puller(&there);
+        pull.discard_blobs = discard_blobs;
+        pull.run(&[reference(&name)]).unwrap();
+        let image = find(&there, &name);
+        let snapshot = there.prepare("box", &image).unwrap();
+        let chain = image.config.chain_ids();
+        let directory =
+            |at: usize| there.snapshots().layer(&chain[at]).unwrap().path.parent().unwrap().to_owned();
+        let (lowest, top) = (directory(0), directory(2));
+        std::fs::write(lowest.join("layer.json"), "{").unwrap();
+        std::fs::remove_dir_all(top).unwrap();
+        std::fs::create_dir(there.snapshots().root().join("layers/odd")).unwrap();
+        let found = there.fsck(false).unwrap();
+        assert_eq!(found.findings.len(), 3, "{found:?}");
+        assert!(snapshot.mount(None).is_err());
+        let report = puller(&there).repair(false).unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        drop(snapshot.mount(None).unwrap());
+        assert_eq!(read(&there, &image, "bin/large").unwrap().len(), 1 << 20);
+    }
+}
+
 /// A registry with one image whose answers a test may change.
 fn made_up(
     layer: Vec<u8>,

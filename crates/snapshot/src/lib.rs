@@ -20,6 +20,7 @@ mod changes;
 mod commit;
 mod copy;
 mod error;
+mod fsck;
 mod host;
 mod layers;
 mod lock;
@@ -41,6 +42,7 @@ use rustix::fs::{Mode, OFlags};
 
 pub use copy::copy_directory;
 pub use error::SnapshotError;
+pub use fsck::Problem;
 pub use layers::Layer;
 pub use mount::Layout;
 pub use snapshots::{Kind, Snapshot};
