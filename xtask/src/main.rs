@@ -62,6 +62,12 @@ const COMMANDS: &[Command] = &[
         run: proof::faults,
     },
     Command {
+        name: "escapes",
+        usage: "[--markdown FILE]",
+        about: "try to get out of containers, and tell which barrier stopped each attempt",
+        run: proof::escapes,
+    },
+    Command {
         name: "vm-test",
         usage: "[--short] [--keep] [-- FILTER]",
         about: "tests that need cgroup v2, systemd or AppArmor, in a machine under qemu",

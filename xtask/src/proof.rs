@@ -12,6 +12,11 @@ pub fn faults(args: &[String]) -> Outcome {
     run("faults", args)
 }
 
+/// What a container's program reaches; docs/escapes.md.
+pub fn escapes(args: &[String]) -> Outcome {
+    run("escapes", args)
+}
+
 fn run(suite: &str, args: &[String]) -> Outcome {
     packages::install()?;
     let berth = berth::build(Profile::Release)?;

@@ -1,15 +1,18 @@
 //! What berth claims, tried: `cargo xtask faults`, `escapes`, `soak`.
 
+mod escapes;
 mod faults;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: proof faults --berth PATH [--kill | --errors] [--budget N] [--jobs N] [FILTER]";
+const USAGE: &str = "usage: proof faults --berth PATH [--kill | --errors] [--budget N] [--jobs N] [FILTER]
+       proof escapes --berth PATH [--markdown FILE]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((suite, rest)) if suite == "faults" => faults::run(rest),
+        Some((suite, rest)) if suite == "escapes" => escapes::run(rest),
         Some((suite, _)) if suite == "faults-worker" => faults::work(),
         _ => Err(USAGE.to_owned()),
     };

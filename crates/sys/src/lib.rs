@@ -11,6 +11,7 @@ pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod nsfs;
+pub mod probe;
 pub mod process;
 pub mod ptrace;
 pub mod sched;
