@@ -12,13 +12,14 @@ use ::monitor::restart::Policy;
 use ::monitor::stdio::PayloadStdio;
 use ::monitor::{Charge, Ended, Intent, Luggage, Started};
 use runtime::failure::Failure;
-use runtime::{Bundle, CreateOptions};
+use runtime::{Bundle, CreateOptions, Prepare};
 
 use crate::clock;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::launch::Launch;
+use crate::network::Connected;
 use crate::record::{Dir, Lock};
 use crate::state::{Health, State, Status};
 
@@ -105,9 +106,26 @@ impl Attended {
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
         let options =
             CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
-        let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options)
-            .map_err(|failure| crate::error::start_failure("failed to start container", &failure))?;
-        self.record_start(created.pid.as_raw_nonzero().get(), container);
+        let request = crate::network::request(container)?;
+        let mut connected = Connected::default();
+        let prepare = request.as_ref().map(|request| {
+            Prepare::new(|born| {
+                let namespace = born.network_namespace()?;
+                connected = engine
+                    .connect(container, request, namespace.as_fd())
+                    .map_err(|error| Failure::because("connect", "the container", sentence(&error)))?;
+                Ok(())
+            })
+        });
+        let options = CreateOptions { prepare, ..options };
+        let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options);
+        if created.is_err() && request.is_some() {
+            // What can't be taken back now, the networks take back when they come across it.
+            let _ = engine.disconnect(&self.id);
+        }
+        let created =
+            created.map_err(|failure| crate::error::start_failure("failed to start container", &failure))?;
+        self.record_start(created.pid.as_raw_nonzero().get(), container, connected);
         if let Err(error) = self.let_go() {
             // One that nobody knows of must not run.
             let _ = created.container.delete(true);
@@ -123,6 +141,9 @@ impl Attended {
             let kills = payload.cgroup().map(cgroup::Group::oom_kills).transpose();
             exited.oom = kills.ok().flatten().unwrap_or(0) > 0;
             payload.delete(true)?;
+        }
+        if !self.state.networks.is_empty() {
+            self.engine.disconnect(&self.id)?;
         }
         Ok(())
     }
@@ -163,9 +184,11 @@ impl Attended {
         Ok(())
     }
 
-    fn record_start(&mut self, pid: i32, container: &Container) {
+    fn record_start(&mut self, pid: i32, container: &Container, connected: Connected) {
         let state = &mut self.state;
         state.status = Status::Running;
+        state.networks = connected.networks;
+        state.ports = connected.ports;
         state.pid = pid;
         state.started_at = clock::text(clock::now());
         state.error.clear();

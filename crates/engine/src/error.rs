@@ -98,6 +98,9 @@ pub enum Error {
     /// The user to run as.
     #[error(transparent)]
     User(#[from] crate::users::UserError),
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] ::network::Error),
     /// A cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
@@ -151,6 +154,7 @@ impl Error {
             | Error::Spec(_)
             | Error::User(_)
             | Error::Image(image::Error::Ambiguous { .. } | image::Error::Reference(_)) => Kind::Invalid,
+            Error::Network(error) => network_kind(error.kind()),
             Error::NotModified(_) => Kind::NotModified,
             Error::Unavailable(_) => Kind::Unavailable,
             _ => Kind::Internal,
@@ -163,6 +167,15 @@ impl Error {
             Error::Start { code, .. } => *code,
             _ => 125,
         }
+    }
+}
+
+fn network_kind(kind: ::network::ErrorKind) -> Kind {
+    match kind {
+        ::network::ErrorKind::NotFound => Kind::NotFound,
+        ::network::ErrorKind::Conflict => Kind::Conflict,
+        ::network::ErrorKind::Invalid | ::network::ErrorKind::Forbidden => Kind::Invalid,
+        ::network::ErrorKind::System => Kind::Internal,
     }
 }
 

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci::spec::Spec;
+use oci::spec::{Mount, Spec};
 
 use crate::container::Container;
+use crate::copy::tree_of_process;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::files::{self, Hosts, Network, Resolver};
@@ -35,14 +36,17 @@ impl Engine {
         let asked = &container.asked;
         let places = Places::of(&asked.host_config, host.unified);
         let user = Accounts::read(rootfs)?.user(&asked.config.user, &asked.host_config.group_add)?;
-        let Realized { mounts, trees } = self.realize_mounts(container, rootfs, &user)?;
+        let pids = self.joined(&places)?;
+        let mut realized = self.realize_mounts(container, rootfs, &user)?;
+        self.share_memory(&places, &pids, &mut realized)?;
+        let Realized { mounts, trees } = realized;
         let etc = self.make_etc(container, &places, &[], &[])?;
         let found = Found {
             user,
             mounts,
             devices: devices::devices(&asked.host_config)?,
             block_devices: devices::block_devices(&asked.host_config.resources)?,
-            pids: self.joined(&places)?,
+            pids,
         };
         let request = Request {
             id: &container.id,
@@ -62,6 +66,33 @@ impl Engine {
         let volumes = self.volumes();
         let with = Surroundings { volumes: &volumes, root, user, image: &image };
         Ok(realize(&container.planned, &container.asked.host_config.tmpfs, with)?)
+    }
+
+    /// Who joins another container's IPC namespace sees its /dev/shm too.
+    fn share_memory(
+        &self,
+        places: &Places,
+        pids: &BTreeMap<String, i32>,
+        realized: &mut Realized,
+    ) -> Result<()> {
+        const SHM: &str = "/dev/shm";
+        let Place::Container(name) = &places.ipc else { return Ok(()) };
+        if realized.mounts.iter().any(|mount| mount.destination == SHM) {
+            return Ok(());
+        }
+        let other = self.find(name)?;
+        if !matches!(other.asked.host_config.ipc_mode.as_str(), "shareable" | "host") {
+            return Err(Error::Conflict(format!(
+                "cannot join IPC of a container: container {name} has a private one: make it with --ipc shareable"
+            )));
+        }
+        let pid = pids.get(name).copied().unwrap_or_default();
+        let tree = tree_of_process(pid, c"/dev/shm", false)?;
+        let options = ["rbind", "rprivate"].map(str::to_owned).into();
+        let (destination, kind) = (SHM.to_owned(), "bind".to_owned());
+        realized.mounts.push(Mount { destination, kind, source: SHM.into(), options, ..Mount::default() });
+        realized.trees.insert(SHM.into(), tree);
+        Ok(())
     }
 
     /// Writes the container's `hosts`, `hostname` and `resolv.conf` and gives their directory; that of another container,

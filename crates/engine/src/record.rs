@@ -131,17 +131,28 @@ impl AsFd for Lock {
 impl Lock {
     /// The lock of a container that is being made.
     pub fn reserve(path: &Path) -> Result<Lock> {
-        match rustix::fs::mkdir(path, Mode::RWXU) {
-            Err(Errno::NOENT) => {
-                let parent = path.parent().unwrap_or(path);
-                make_directory(parent, 0o711)?;
-                rustix::fs::mkdir(path, Mode::RWXU)
+        loop {
+            match rustix::fs::mkdir(path, Mode::RWXU) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => {
+                    make_directory(path.parent().unwrap_or(path), 0o711)?;
+                    continue;
+                }
+                Err(errno) => return Err(Error::io("make", path, errno)),
             }
-            made => made,
+            // Whoever came between the two takes an empty directory without a lock for remains, and sweeps it away.
+            let Some(dir) = Dir::open(path.to_owned())? else { continue };
+            let lock = dir.lock()?;
+            if lock.is_there()? {
+                return Ok(lock);
+            }
         }
-        .map_err(|errno| Error::io("make", path, errno))?;
-        let gone = || Error::io("open", path, Errno::NOENT);
-        Dir::open(path.to_owned())?.ok_or_else(gone)?.lock()
+    }
+
+    /// Whether the directory still has its name.
+    fn is_there(&self) -> Result<bool> {
+        let stat = rustix::fs::fstat(&self.dir.fd);
+        Ok(stat.map_err(|errno| Error::io("stat", &self.dir.path, errno))?.st_nlink > 0)
     }
 
     /// A lock that was handed over by number.

@@ -83,6 +83,10 @@ impl Engine {
             state.status = Status::Exited;
             state.exit_code = if was_stopped { 137 } else { UNKNOWN };
             state.finished_at = clock::text(clock::now());
+            if let Some(container) = lock.container()? {
+                let code = state.exit_code.to_string();
+                self.events().emit(&[container.event("die", [("exitCode", code)])]);
+            }
         }
         state.pid = 0;
         state.ports.clear();
@@ -134,6 +138,7 @@ impl Engine {
         if let Some(payload) = self.payload(id)? {
             payload.delete(true)?;
         }
+        self.disconnect(id)?;
         self.clear_run_directory(id)
     }
 

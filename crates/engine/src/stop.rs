@@ -91,10 +91,8 @@ impl Engine {
                 self.events().emit(&[container.event("kill", [("signal", signal.to_string())])]);
             }
         }
-        if state.status == Status::Paused
-            && let Some(payload) = self.payload(&container.id)?
-        {
-            payload.resume()?;
+        if let Some(payload) = self.payload(&container.id)? {
+            thaw(&payload)?;
         }
         Ok(Some(ending))
     }
@@ -170,7 +168,10 @@ impl Engine {
             }
             _ => return Err(Error::NotRunning(container.name.clone())),
         }
-        self.running_payload(container)?.pause()?;
+        let payload = self.running_payload(container)?;
+        if !is_frozen(&payload)? {
+            payload.pause()?;
+        }
         self.switch(&lock, state, Status::Paused)?;
         self.events().emit(&[container.event("pause", [])]);
         Ok(())
@@ -182,10 +183,13 @@ impl Engine {
     /// Where it is not paused.
     pub fn unpause(&self, container: &Container) -> Result<()> {
         let (lock, state) = self.lock(container)?;
-        if state.status != Status::Paused {
+        let payload = self.running_payload(container);
+        // Where a pause was killed, it is frozen though its state says nothing of it.
+        if state.status != Status::Paused && !payload.as_ref().is_ok_and(|it| is_frozen(it).unwrap_or(false))
+        {
             return Err(Error::Conflict(format!("Container {} is not paused", container.name)));
         }
-        self.running_payload(container)?.resume()?;
+        thaw(&payload?)?;
         self.switch(&lock, state, Status::Running)?;
         self.events().emit(&[container.event("unpause", [])]);
         Ok(())
@@ -207,6 +211,15 @@ impl Engine {
         // It held the lock when it wrote the number; if somebody holds it now, the number was still its own.
         Ok((self.monitor(id)? == Monitor::Alive).then_some(pidfd))
     }
+}
+
+fn is_frozen(payload: &runtime::Container) -> Result<bool> {
+    Ok(payload.status()? == oci::spec::Status::Paused)
+}
+
+/// Lets the payload go on, if it does not: whoever froze or thawed it may have been killed before he wrote it down.
+fn thaw(payload: &runtime::Container) -> Result<()> {
+    if is_frozen(payload)? { Ok(payload.resume()?) } else { Ok(()) }
 }
 
 /// A container whose end is awaited: its monitor's, or, where that was killed, its first process'.

@@ -33,7 +33,7 @@ pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 pub(crate) const STANDARD_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Undoes the compression of an archive, whatever it is.
-pub(crate) fn decompress<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn BufRead + Send + 'a>> {
+pub fn decompress<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn BufRead + Send + 'a>> {
     let mut input = BufReader::with_capacity(256 << 10, input);
     let compression = Compression::detect(input.fill_buf()?);
     Ok(match compression {

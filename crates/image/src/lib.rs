@@ -13,6 +13,7 @@
 
 mod archive;
 mod builtin;
+mod commit;
 mod diff;
 mod disk;
 mod error;
@@ -37,7 +38,9 @@ mod stack;
 mod tree;
 mod unpack;
 
+pub use archive::decompress;
 pub use builtin::Builtin;
+pub use commit::CommitOptions;
 pub use diff::{Change, ChangeKind};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::{Error, Result};

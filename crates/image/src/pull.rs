@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -22,8 +23,8 @@ use registry::policy::Policy;
 use registry::{Config, Patience, Purpose, RawDocument, Repository};
 use snapshot::LayerSource;
 use store::{Ingest, Lease, Start};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 use crate::{Error, Images, LayerState, Platforms, Progress, Result, event_loop};
 
@@ -287,8 +288,7 @@ impl Pull {
             });
         }
         let unpacking = self.unpack(sources, diff_ids.into_iter().zip(&manifest.layers));
-        // In this order: where both fail, the reason is the fetch's.
-        tokio::try_join!(biased; all(fetches), unpacking)?;
+        fetched_and_unpacked(all(fetches), unpacking).await?;
         if self.discard_blobs && manifest.config.kind() == Kind::Config {
             for layer in &manifest.layers {
                 self.images.store().discard_blob(&layer.digest)?;
@@ -351,6 +351,26 @@ impl Pull {
 }
 
 /// Waits for all, or for the first that fails; the rest is then given up.
+/// Waits for both, for a thread unpacks, which can't be given up: it ends when the streams that it reads do. Where both
+/// fail, the reason is the fetch's.
+async fn fetched_and_unpacked(
+    fetches: impl Future<Output = Result<()>>,
+    unpacking: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (mut fetches, mut unpacking) = (pin!(fetches), pin!(unpacking));
+    tokio::select! {
+        biased;
+        fetched = &mut fetches => {
+            let unpacked = unpacking.await;
+            fetched.and(unpacked)
+        }
+        unpacked = &mut unpacking => {
+            unpacked?;
+            fetches.await
+        }
+    }
+}
+
 async fn all(mut fetches: JoinSet<Result<()>>) -> Result<()> {
     while let Some(result) = fetches.join_next().await {
         result.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
@@ -440,7 +460,19 @@ impl LayerFetch {
     }
 }
 
-/// Runs what may wait for the disk on a thread of its own.
+/// Runs what may wait for the disk, or for other work of this kind, on a thread of its own. A pool would let it wait,
+/// where no more threads can be made, for those that there are, and these may wait for it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    let (sender, receiver) = oneshot::channel();
+    // Nobody listens where the pull has failed meanwhile.
+    let thread = std::thread::Builder::new()
+        .spawn(move || drop(sender.send(work())))
+        .map_err(|error| Error::io("start a thread for", "the download", error))?;
+    match receiver.await {
+        Ok(result) => result,
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Err(Error::io("wait for", "the download", io::ErrorKind::Other.into())),
+        },
+    }
 }

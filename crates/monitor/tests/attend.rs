@@ -236,10 +236,14 @@ fn an_idle_monitor_executes_itself_again_and_loses_nothing() {
 #[test]
 fn a_payload_that_ends_around_the_handover_is_seen() {
     // The quiet second ends about when the payload does.
-    for delay in ["0.99", "1.0", "1.005", "1.01"] {
-        let bed = Testbed::new();
-        let script = format!("sleep {delay}; echo done; exit 6");
-        let mut run = Monitored::new(&bed, &script).again().start();
+    let bed = Testbed::new();
+    let mut runs: Vec<Monitored> = ["0.99", "1.0", "1.005", "1.01", "1.02"]
+        .map(|delay| {
+            let script = format!("sleep {delay}; echo done; exit 6");
+            Monitored::in_dir(&bed.path().join(delay), &script).again().start()
+        })
+        .into();
+    for run in &mut runs {
         run.ends();
         assert_eq!(run.log().0, "done\n");
         assert_eq!(run.events().last().unwrap(), "ended 6");

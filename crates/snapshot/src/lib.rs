@@ -16,6 +16,7 @@
 //! a layer finds all those below it. A snapshot is not synced: after a power cut it may be damaged, and says so.
 
 mod attributes;
+mod changed;
 mod changes;
 mod commit;
 mod copy;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use oci::image::Digest;
 use rustix::fs::{Mode, OFlags};
 
+pub use changed::{Change, ChangedPath};
 pub use copy::copy_directory;
 pub use error::SnapshotError;
 pub use fsck::Problem;

@@ -1,7 +1,7 @@
 //! Trees on disk that may hold anything: walked by fd, never through a symbolic link.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, chmodat, fchmod, openat,
@@ -14,8 +14,14 @@ use crate::tar::Segment;
 /// Opens the directory `name` in `parent`, neither through a link nor where a file system is mounted: what is
 /// removed or copied must never be a volume.
 pub fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    open_directory_in(parent, name, false)
+}
+
+/// The same, with `mounts` also where a file system is mounted.
+pub fn open_directory_in(parent: BorrowedFd<'_>, name: &[u8], mounts: bool) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    resolve.set(ResolveFlags::NO_XDEV, !mounts);
     openat2(parent, name, flags, Mode::empty(), resolve)
 }
 
@@ -24,6 +30,19 @@ pub fn open_file(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Owne
     // A pipe put in its place meanwhile must not make us wait.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
+}
+
+/// The same where a container may exchange files at any time: nothing but a regular file is ever opened, for opening a
+/// device alone may do something.
+pub fn open_regular(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let handle = openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Symlink => return Err(Errno::LOOP),
+        _ => return Err(Errno::INVAL),
+    }
+    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The names in a directory and what they are, in no order.

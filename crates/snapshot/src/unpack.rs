@@ -119,8 +119,14 @@ impl Snapshots {
         let workers = options.workers.clamp(1, queue.len().max(1));
         let queue = Mutex::new(queue.into_iter());
         std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| self.work(&queue, &stop, options, limit));
+            for worker in 0..workers {
+                let work = || self.work(&queue, &stop, options, limit);
+                match std::thread::Builder::new().spawn_scoped(scope, work) {
+                    // Those that are there do the work of the others.
+                    Err(_) if worker > 0 => break,
+                    started => started
+                        .map_err(|error| SnapshotError::io("start a thread for", self.root(), error))?,
+                };
             }
             let result = self.commit_in_order(&outcomes, options.durable, committed);
             stop.store(result.is_err(), Ordering::Relaxed);
@@ -156,7 +162,8 @@ impl Snapshots {
         let unpack = || {
             let compressed = open().map_err(|error| LayerError::from(crate::tar::TarError::Read(error)))?;
             std::thread::scope(|scope| {
-                let mut inflated = inflate(scope, compressed, limit, diff_id.algorithm());
+                let mut inflated = inflate(scope, compressed, limit, diff_id.algorithm())
+                    .map_err(|error| LayerError::from(crate::tar::TarError::Read(error)))?;
                 let applied = apply(&mut inflated, root.as_fd(), &options.apply);
                 let applied = applied.map_err(|error| limit_exceeded(error, limit))?;
                 match inflated.digest() {

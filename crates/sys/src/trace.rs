@@ -45,6 +45,8 @@ pub enum Call {
     Entry {
         /// Its number.
         number: u64,
+        /// The first of its arguments.
+        first: u64,
     },
     /// Made.
     Exit {
@@ -181,7 +183,9 @@ pub fn call(pid: Pid) -> io::Result<Call> {
     // SAFETY: `op` says which member of the union the kernel filled; both are numbers in any case.
     unsafe {
         match info.op {
-            libc::PTRACE_SYSCALL_INFO_ENTRY => Ok(Call::Entry { number: info.u.entry.nr }),
+            libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                Ok(Call::Entry { number: info.u.entry.nr, first: info.u.entry.args[0] })
+            }
             libc::PTRACE_SYSCALL_INFO_EXIT => Ok(Call::Exit { result: info.u.exit.sval }),
             _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
         }
@@ -268,7 +272,7 @@ mod tests {
             let mut signal = 0;
             match what {
                 Stop::Call => match call(who).unwrap() {
-                    Call::Entry { number }
+                    Call::Entry { number, .. }
                         if number == libc::SYS_mkdir as u64 || number == libc::SYS_mkdirat as u64 =>
                     {
                         skip_call(who).unwrap();

@@ -1,11 +1,15 @@
 //! `berth container …`, and the same commands without that word.
 
 pub mod attach;
+pub mod commit;
+pub mod cp;
 pub mod create;
 mod device;
+pub mod diff;
 mod each;
 mod env;
 pub mod exec;
+pub mod export;
 pub mod foreground;
 pub mod inspect;
 pub mod kill;
@@ -33,8 +37,12 @@ use super::entry::{Entry, command, quick};
 
 pub const COMMANDS: &[Entry] = &[
     command!("attach", "Attach to a running container", attach::Attach),
+    command!("commit", "Make an image of a container's file system", commit::Commit),
+    command!("cp", "Copy files into and out of containers", cp::Cp),
     quick!("create", "Make a container, without starting it", create),
+    command!("diff", "List what a container has changed in its file system", diff::Diff),
     quick!("exec", "Run a program in a running container", exec),
+    command!("export", "Write a container's file system as a tar archive", export::Export),
     command!("inspect", "Show all that is known of one or more containers", inspect::Inspect),
     command!("kill", "Send a signal to one or more running containers", kill::Kill),
     command!("logs", "Show what a container has written", logs::Logs),

@@ -1,5 +1,6 @@
 //! `berth volume …`
 
+mod backup;
 mod create;
 mod inspect;
 mod ls;
@@ -16,10 +17,12 @@ use super::context::Context;
 use super::entry::{Entry, command};
 
 pub const COMMANDS: &[Entry] = &[
+    command!("backup", "Write a volume's files as a tar archive", backup::Backup),
     command!("create", "Make a volume", create::Create),
     command!("inspect", "Show all that is known of one or more volumes", inspect::Inspect),
     command!("ls" | "list", "List volumes", ls::Ls),
     command!("prune", "Remove volumes that no container uses", prune::Prune),
+    command!("restore", "Fill a volume from a tar archive", backup::Restore),
     command!("rm" | "remove", "Remove one or more volumes", rm::Rm),
 ];
 

@@ -1,17 +1,16 @@
 //! The terminal of a process: whose socket gets its controlling end, and the relay where that is ourselves.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use runtime::Failure;
 use runtime::failure::OrFail;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
 };
-use rustix::termios::{OptionalActions, Termios};
 
 /// Where the controlling end goes.
 pub enum Console {
@@ -67,7 +66,7 @@ impl Console {
     /// The controlling end, where it came to us.
     pub fn controller(self) -> Result<Option<OwnedFd>, Failure> {
         match self {
-            Self::Own(ours, _theirs) => receive(&ours).map(Some),
+            Self::Own(ours, _theirs) => monitor::stdio::receive_fd(&ours).map(Some),
             Self::None | Self::Socket(_) => Ok(None),
         }
     }
@@ -83,20 +82,6 @@ fn connect(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(socket)
 }
 
-fn receive(socket: &OwnedFd) -> Result<OwnedFd, Failure> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 256];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut name)], &mut control, flags)
-        .or_fail("receive", "the terminal")?;
-    let received = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    received.ok_or_else(|| Failure::because("receive", "the terminal", "no descriptor came"))
-}
-
 /// Sends a pidfd to a caller's socket.
 pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<(), Failure> {
     let socket = connect(path)?;
@@ -107,39 +92,4 @@ pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<(), Failure> {
     rustix::net::sendmsg(&socket, &[IoSlice::new(b"pidfd")], &mut control, SendFlags::NOSIGNAL)
         .map(drop)
         .or_fail("send", "the pidfd")
-}
-
-/// Our own terminal in raw mode, until dropped.
-pub struct RawMode(Option<Termios>);
-
-impl RawMode {
-    /// Enters raw mode, where stdin is a terminal.
-    pub fn enter() -> Result<Self, Failure> {
-        let stdin = rustix::stdio::stdin();
-        if !rustix::termios::isatty(stdin) {
-            return Ok(Self(None));
-        }
-        let before = rustix::termios::tcgetattr(stdin).or_fail("read mode of", "the terminal")?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        rustix::termios::tcsetattr(stdin, OptionalActions::Drain, &raw)
-            .or_fail("set mode of", "the terminal")?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // A terminal that is gone needs no mode.
-            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, before);
-        }
-    }
-}
-
-/// Gives the process' terminal the size of ours.
-pub fn copy_size(controller: BorrowedFd<'_>) {
-    if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
-        let _ = rustix::termios::tcsetwinsize(controller, size);
-    }
 }

@@ -21,6 +21,7 @@ pub use check::check;
 pub use idmap::{IdMaps, Ids, parse as parse_idmap};
 pub use plan::{Others, plan};
 pub use realize::{Realized, Surroundings, realize};
+pub(crate) use subpath::open as open_subpath;
 pub use tmpfs::{check_options as check_tmpfs, merge_options as merge_tmpfs};
 
 /// The propagation of a bind that says nothing of it.

@@ -14,14 +14,7 @@ fn asked() -> CreateConfig {
 fn plan_on(host: &Host, config: &CreateConfig) -> Result<Spec, SpecError> {
     let found =
         Found { user: User { groups: vec![0], home: "/root".into(), ..User::default() }, ..Found::default() };
-    plan(&Request {
-        id: ID,
-        config: &config,
-        host,
-        found: &found,
-        etc: Some(Path::new("/etc-of")),
-        init: None,
-    })
+    plan(&Request { id: ID, config, host, found: &found, etc: Some(Path::new("/etc-of")), init: None })
 }
 
 fn with(change: impl FnOnce(&mut HostConfig)) -> Spec {

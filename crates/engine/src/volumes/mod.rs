@@ -11,6 +11,7 @@
 //! ```
 //! A volume is made beside and renamed, and removed by a rename first, so that it is there wholly or not at all.
 
+mod archive;
 mod driver;
 mod error;
 mod list;

@@ -151,7 +151,7 @@ fn last_segment(config: &Config) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn local_gives_back_what_was_written(
@@ -202,7 +202,7 @@ proptest! {
             expected.0[line.stream.index()].extend(&line.bytes);
         }
         prop_assert_eq!(read(&config, &Query { tail, ..all() }), expected);
-        for since in 98..110 {
+        for since in [99, 100, 103, 110] {
             let mut expected = Collected::default();
             for line in lines.iter().filter(|line| line.time >= since) {
                 expected.0[line.stream.index()].extend(&line.bytes);

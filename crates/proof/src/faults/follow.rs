@@ -264,14 +264,16 @@ impl Follower {
         let call = trace::call(pid)?;
         let Some(task) = self.tasks.get_mut(&pid) else { return self.go_on(pid, 0) };
         match call {
-            Call::Entry { number } if task.ours => {
+            Call::Entry { number, first } if task.ours => {
                 task.calls += 1;
                 if let Some(record) = &mut self.record {
                     record.entry(task.path.clone()).or_default().push(number);
                 }
                 let plan = self.plan.as_ref().filter(|_| self.fired.is_none());
                 let here = plan.filter(|point| point.call == task.calls && point.path == task.path);
-                let Some(point) = here else { return self.go_on(pid, 0) };
+                let Some(point) = here.filter(|point| point.fault.can_hit(pid, number, first)) else {
+                    return self.go_on(pid, 0);
+                };
                 self.fired = Some(number);
                 match point.fault {
                     Fault::Kill => return kill_process(pid, Signal::KILL).map_err(Into::into),

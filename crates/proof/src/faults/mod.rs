@@ -9,6 +9,7 @@
 //! ```
 
 mod containers;
+mod engine;
 mod follow;
 mod images;
 mod point;
@@ -31,7 +32,12 @@ pub use worker::work;
 
 /// All sequences.
 fn sequences() -> Vec<Box<dyn Sequence>> {
-    vec![Box::new(containers::Life), Box::new(containers::Foreground), Box::<images::Images>::default()]
+    vec![
+        Box::new(containers::Life),
+        Box::new(containers::Foreground),
+        Box::<images::Images>::default(),
+        Box::<engine::Engine>::default(),
+    ]
 }
 
 /// What the command line says.

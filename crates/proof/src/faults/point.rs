@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rustix::process::Pid;
 use seccomp::{Architecture, syscalls};
 
 /// A process or thread of a sequence: the number of the command, then which child of its parent it is, and so on.
@@ -36,6 +37,21 @@ pub enum Fault {
     Kill,
     /// The call is not made, and fails with this errno.
     Fail(i32),
+}
+
+impl Fault {
+    /// Whether it can happen to this call: another run may make another one at the same place.
+    pub fn can_hit(self, pid: Pid, number: u64, descriptor: u64) -> bool {
+        let Self::Fail(errno) = self else { return true };
+        let call = call_name(number);
+        if !errors_of(call).contains(&errno) {
+            return false;
+        }
+        // Nothing that never waits is interrupted.
+        let file = std::fs::read_link(format!("/proc/{}/fd/{descriptor}", pid.as_raw_pid()));
+        let never_waits = || file.is_ok_and(|file| file.as_os_str() == "anon_inode:[eventfd]");
+        !(errno == libc::EINTR && matches!(call, "read" | "write") && never_waits())
+    }
 }
 
 /// A fault and its place.
@@ -102,13 +118,13 @@ pub fn call_name(number: u64) -> &'static str {
 
 /// The errors that a call can meet on a bad day. None for calls that fail only when the program is wrong, or never.
 pub fn errors_of(call: &str) -> &'static [i32] {
-    use libc::{EDQUOT, EINTR, EIO, EMFILE, ENOMEM, ENOSPC, EPERM};
+    use libc::{EAGAIN, EDQUOT, EINTR, EIO, EMFILE, ENOMEM, ENOSPC, EPERM};
     match call {
         "exit" | "exit_group" | "rt_sigreturn" | "arch_prctl" | "set_tid_address" | "set_robust_list"
         | "rseq" | "getpid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "getppid"
         | "munmap" | "umask" | "sched_yield" | "rt_sigprocmask" | "rt_sigaction" | "sigaltstack"
-        | "clock_gettime" | "madvise" | "restart_syscall" | "futex" | "close" | "lseek" | "getcwd"
-        | "uname" | "getpgrp" | "getsid" | "alarm" => &[],
+        | "clock_gettime" | "madvise" | "restart_syscall" | "getrandom" | "futex" | "close" | "lseek"
+        | "getcwd" | "uname" | "getpgrp" | "getsid" | "alarm" => &[],
         "openat" | "openat2" | "open" => &[EMFILE, ENOMEM, EIO, EPERM],
         "open_tree" | "fsopen" | "fspick" | "fsmount" | "memfd_create" | "pidfd_open" => {
             &[EMFILE, ENOMEM, EPERM]
@@ -128,7 +144,8 @@ pub fn errors_of(call: &str) -> &'static [i32] {
         "fsetxattr" | "setxattr" | "lsetxattr" | "setxattrat" => &[ENOSPC, EIO, EPERM],
         "mount" | "umount2" | "move_mount" | "fsconfig" | "mount_setattr" | "pivot_root" | "chroot"
         | "setns" | "unshare" | "seccomp" | "bpf" => &[EPERM, ENOMEM],
-        "clone" | "clone3" | "fork" | "vfork" | "execve" | "execveat" => &[ENOMEM, EPERM],
+        "clone" | "clone3" | "fork" | "vfork" => &[ENOMEM, EAGAIN],
+        "execve" | "execveat" => &[ENOMEM, EIO],
         "mmap" | "mremap" | "brk" | "mprotect" => &[ENOMEM],
         "wait4" | "waitid" | "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "nanosleep"
         | "clock_nanosleep" | "flock" => &[EINTR],

@@ -33,6 +33,17 @@ pub struct ApplyOptions {
     pub max_memory: usize,
     /// Who applies it.
     pub process: Process,
+    /// Set for an archive that is no layer, and is unpacked where there are files already.
+    pub plain: Option<Plain>,
+}
+
+/// How an ordinary archive is unpacked: no name means a whiteout, and a directory that is there stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// The owner of all files, whatever the archive says.
+    pub owner: Option<(u32, u32)>,
+    /// A directory takes the place of a file, or a file that of a directory; otherwise that is an error.
+    pub overwrite: bool,
 }
 
 /// What the kernel gives to new files of this process, so that what is right already need not be set.
@@ -83,6 +94,7 @@ impl ApplyOptions {
             max_file_size: 1 << 40,
             max_memory: 128 << 20,
             process,
+            plain: None,
         }
     }
 }
@@ -108,7 +120,7 @@ pub struct Applied {
     pub skipped: u64,
 }
 
-/// Applies the layer in `archive` to the empty directory `root`. On an error `root` holds anything.
+/// Applies the layer in `archive` to the empty directory `root`, or unpacks a plain archive there. On an error `root` holds anything.
 pub fn apply(
     archive: impl BufRead,
     root: BorrowedFd<'_>,
@@ -118,7 +130,7 @@ pub fn apply(
     let mut state = State {
         root,
         options,
-        parents: Parents::new(root),
+        parents: Parents::new(root, options.plain.is_some()),
         directories: BTreeMap::new(),
         implied: BTreeSet::from([Vec::new()]),
         memory: 0,
@@ -151,14 +163,16 @@ struct State<'a> {
 impl State<'_> {
     fn entry<R: BufRead>(&mut self, reader: &mut Reader<R>, mut entry: Entry) -> Result<(), LayerError> {
         let path = relative(&entry.path)?;
-        let metadata = Metadata::of(&mut entry);
+        let metadata = Metadata::of(&mut entry, self.options.plain.and_then(|plain| plain.owner));
         if path.is_empty() {
             return match entry.kind {
+                Kind::Directory if self.options.plain.is_some() => Ok(()),
                 Kind::Directory => self.remember(path, metadata),
                 _ => Err(LayerError::refused(&entry.path, "the root of a layer is a directory")),
             };
         }
         match whiteout::mark(split(&path).1) {
+            _ if self.options.plain.is_some() => self.check_overwriting(&path, entry.kind)?,
             Mark::None => {}
             Mark::Aufs => return Ok(()),
             Mark::Malformed => return Err(LayerError::refused(&path, "it is a whiteout of no name")),
@@ -178,10 +192,29 @@ impl State<'_> {
                     _ => Err(LayerError::refused(&path, "it is a device")),
                 }
             }
-            Kind::Character if entry.device == (0, 0) => {
+            Kind::Character if entry.device == (0, 0) && self.options.plain.is_none() => {
                 Err(LayerError::refused(&path, "it is the device 0:0, which stands for a removed file"))
             }
             _ => self.special(&entry, &path, &metadata),
+        }
+    }
+
+    /// Files don't make way for directories, nor these for files (Docker's `NoOverwriteDirNonDir`).
+    fn check_overwriting(&mut self, path: &[u8], kind: Kind) -> Result<(), LayerError> {
+        if self.options.plain.is_some_and(|plain| plain.overwrite) {
+            return Ok(());
+        }
+        let parent = self.parent(path)?;
+        let there = statat(parent, split(path).1, AtFlags::SYMLINK_NOFOLLOW);
+        let there = there.map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        match (there, kind == Kind::Directory) {
+            (Ok(true), false) => {
+                Err(LayerError::refused(path, "cannot overwrite directory with non-directory"))
+            }
+            (Ok(false), true) => {
+                Err(LayerError::refused(path, "cannot overwrite non-directory with directory"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -246,7 +279,7 @@ impl State<'_> {
         let parent = self.parent(&path)?;
         let before = destination::directory(parent, split(&path).1, &path)?;
         self.replaced(before);
-        if before == Before::Whiteout {
+        if before == Before::Whiteout && self.options.plain.is_none() {
             // The whiteout hid what is below; the new directory must go on to.
             let directory = self.parents.open(&path, &mut |_| {})?;
             whiteout::make_opaque(directory, xattrs)
@@ -258,10 +291,11 @@ impl State<'_> {
     fn hard_link(&mut self, entry: &Entry, path: &[u8]) -> Result<(), LayerError> {
         let target = relative(&entry.link)?;
         let (target_parent, target_name) = split(&target);
-        if target_name.is_empty() || whiteout::mark(target_name) != Mark::None {
+        let plain = self.options.plain.is_some();
+        if target_name.is_empty() || !plain && whiteout::mark(target_name) != Mark::None {
             return Err(LayerError::refused(path, "it is a hard link to the root or to a whiteout"));
         }
-        let target_parent = match in_root(self.root, target_parent) {
+        let target_parent = match in_root(self.root, target_parent, plain) {
             Ok(directory) => directory,
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 return Err(LayerError::refused(
@@ -296,7 +330,7 @@ impl State<'_> {
         match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => whiteout::make(parent, name).map_err(fail),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                let directory = in_root(parent, name).map_err(fail)?;
+                let directory = in_root(parent, name, false).map_err(fail)?;
                 whiteout::make_opaque(directory.as_fd(), xattrs).map_err(fail)
             }
             Ok(_) => Ok(()),
@@ -315,15 +349,16 @@ impl State<'_> {
     /// by something else is none any more.
     fn finish(mut self) -> Result<Applied, LayerError> {
         self.parents.forget();
+        let crossing = self.options.plain.is_some();
         for (path, metadata) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let directory = match in_root(self.root, &path) {
+            let directory = match in_root(self.root, &path, crossing) {
                 Ok(directory) => directory,
                 Err(Errno::NOTDIR | Errno::NOENT) => continue,
                 Err(error) => return Err(LayerError::entry("open the directory", &path, error)),
             };
             metadata.set(directory.as_fd(), None, self.options, &path)?;
         }
-        let is_directory = |path: &Vec<u8>| in_root(self.root, path).is_ok();
+        let is_directory = |path: &Vec<u8>| in_root(self.root, path, crossing).is_ok();
         self.applied.implied = self.implied.into_iter().filter(is_directory).collect();
         Ok(self.applied)
     }

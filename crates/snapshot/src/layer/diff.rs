@@ -1,11 +1,12 @@
 //! From a directory in overlay's form to a layer's archive: the inverse of applying. The same directory gives the
 //! same bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, FileType, Stat, fstat, major, minor, readlinkat, statat};
+use rustix::io::Errno;
 
 use super::whiteout::{is_opaque, is_whiteout};
 use crate::tar::{Entry, Kind, Segment, Time, Writer};
@@ -16,45 +17,119 @@ const WORTHWHILE_HOLES: u64 = 1 << 20;
 
 /// Writes what `directory` holds as a layer. Sockets are left out: no archive can hold them.
 pub fn diff(directory: BorrowedFd<'_>, out: impl Write) -> io::Result<()> {
-    let mut diff = Diff { writer: Writer::new(out), linked: HashMap::new(), buffer: vec![0; 256 << 10] };
+    diff_without(directory, &BTreeSet::new(), out)
+}
+
+/// The same, but for the paths `without`.
+pub fn diff_without(
+    directory: BorrowedFd<'_>,
+    without: &BTreeSet<Vec<u8>>,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut diff = Diff { without: without.clone(), ..Diff::new(out, None) };
     diff.directory(directory, b"")?;
+    diff.writer.finish()?.flush()
+}
+
+/// How files are packed that are no layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packing {
+    /// With what is mounted in directories.
+    pub mounts: bool,
+    /// The owner of all files in the archive.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Writes the file `name` in `parent`, a directory with all in it, as an ordinary archive whose names begin with `shown`.
+/// Links are packed, not followed; sockets are left out. With an empty `shown`, what is in the directory is packed alone.
+///
+/// # Errors
+/// Those of the system calls and of `out`.
+pub fn pack(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    shown: &[u8],
+    out: impl Write,
+    packing: Packing,
+) -> io::Result<()> {
+    let mut diff = Diff::new(out, Some(packing));
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match shown.is_empty() {
+        true => diff.directory(tree::open_directory_in(parent, name, packing.mounts)?.as_fd(), b"")?,
+        false => diff.any(parent, name, shown.to_vec(), &stat)?,
+    }
     diff.writer.finish()?.flush()
 }
 
 struct Diff<W> {
     writer: Writer<W>,
+    /// Set for what is no layer.
+    packing: Option<Packing>,
+    /// Paths that are left out, with all below them.
+    without: BTreeSet<Vec<u8>>,
     /// Files with several names, by device and inode, and the name that was written first.
     linked: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
 }
 
 impl<W: Write> Diff<W> {
+    fn new(out: W, packing: Option<Packing>) -> Diff<W> {
+        let (writer, buffer) = (Writer::new(out), vec![0; 256 << 10]);
+        Diff { writer, packing, without: BTreeSet::new(), linked: HashMap::new(), buffer }
+    }
+
     fn directory(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<()> {
         let mut names = tree::list(directory)?;
         names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        if !path.is_empty() && is_opaque(directory)? {
+        if self.packing.is_none() && !path.is_empty() && is_opaque(directory)? {
             self.writer.entry(&mark(join(path, b".wh..wh..opq")))?;
         }
         for (name, _) in names {
-            let stat = statat(directory, &name[..], AtFlags::SYMLINK_NOFOLLOW)?;
-            if is_whiteout(&stat) {
+            let stat = match statat(directory, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
+                // Others may be at work there.
+                Err(Errno::NOENT) if self.packing.is_some() => continue,
+                other => other?,
+            };
+            if self.packing.is_none() && is_whiteout(&stat) {
                 self.writer.entry(&mark(join(path, &[b".wh.", &name[..]].concat())))?;
                 continue;
             }
             let path = join(path, &name);
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Socket => {}
-                FileType::Directory => {
-                    let below = tree::open_directory(directory, &name)?;
-                    let mut entry = described([&path[..], b"/"].concat(), Kind::Directory, &stat);
-                    entry.xattrs = attributes::xattrs(below.as_fd())?;
-                    self.writer.entry(&entry)?;
-                    self.directory(below.as_fd(), &path)?;
-                }
-                kind => self.leaf(directory, &name, path, kind, &stat)?,
+            if !self.without.contains(&path) {
+                self.any(directory, &name, path, &stat)?;
             }
         }
         Ok(())
+    }
+
+    fn any(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>, stat: &Stat) -> io::Result<()> {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => Ok(()),
+            FileType::Directory => {
+                let mounts = self.packing.is_some_and(|packing| packing.mounts);
+                let below = match tree::open_directory_in(parent, name, mounts) {
+                    Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::XDEV)
+                        if self.packing.is_some() =>
+                    {
+                        return Ok(());
+                    }
+                    other => other?,
+                };
+                let mut entry = self.described([&path[..], b"/"].concat(), Kind::Directory, stat);
+                entry.xattrs = attributes::xattrs(below.as_fd())?;
+                self.writer.entry(&entry)?;
+                self.directory(below.as_fd(), &path)
+            }
+            kind => self.leaf(parent, name, path, kind, stat),
+        }
+    }
+
+    fn described(&self, path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
+        let mut entry = described(path, kind, stat);
+        if let Some((uid, gid)) = self.packing.and_then(|packing| packing.owner) {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        entry
     }
 
     fn leaf(
@@ -70,7 +145,7 @@ impl<W: Write> Diff<W> {
             if let Some(first) = self.linked.get(&inode) {
                 return self
                     .writer
-                    .entry(&Entry { link: first.clone(), ..described(path, Kind::HardLink, stat) });
+                    .entry(&Entry { link: first.clone(), ..self.described(path, Kind::HardLink, stat) });
             }
             self.linked.insert(inode, path.clone());
         }
@@ -78,18 +153,26 @@ impl<W: Write> Diff<W> {
             FileType::RegularFile => self.file(parent, name, path),
             FileType::Symlink => {
                 let link = readlinkat(parent, name, Vec::new())?.into_bytes();
-                self.writer.entry(&Entry { link, ..described(path, Kind::Symlink, stat) })
+                self.writer.entry(&Entry { link, ..self.described(path, Kind::Symlink, stat) })
             }
-            FileType::CharacterDevice => self.writer.entry(&described(path, Kind::Character, stat)),
-            FileType::BlockDevice => self.writer.entry(&described(path, Kind::Block, stat)),
-            _ => self.writer.entry(&described(path, Kind::Fifo, stat)),
+            FileType::CharacterDevice => self.writer.entry(&self.described(path, Kind::Character, stat)),
+            FileType::BlockDevice => self.writer.entry(&self.described(path, Kind::Block, stat)),
+            _ => self.writer.entry(&self.described(path, Kind::Fifo, stat)),
         }
     }
 
     fn file(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> io::Result<()> {
-        let mut file = std::fs::File::from(tree::open_file(parent, name)?);
+        let opened = match self.packing {
+            None => tree::open_file(parent, name),
+            Some(_) => match tree::open_regular(parent, name) {
+                // It was exchanged or removed since it was looked at.
+                Err(Errno::NOENT | Errno::LOOP | Errno::INVAL) => return Ok(()),
+                other => other,
+            },
+        };
+        let mut file = std::fs::File::from(opened?);
         let stat = fstat(&file)?;
-        let mut entry = described(path, Kind::File, &stat);
+        let mut entry = self.described(path, Kind::File, &stat);
         entry.size = stat.st_size as u64;
         entry.xattrs = attributes::xattrs(file.as_fd())?;
         let segments = tree::segments(file.as_fd(), entry.size)?;
@@ -116,7 +199,15 @@ impl<W: Write> Diff<W> {
             let wanted = self.buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
             let read = file.read(&mut self.buffer[..wanted])?;
             if read == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file shrank while it was read"));
+                if self.packing.is_none() {
+                    let shrank = "a file shrank while it was read";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, shrank));
+                }
+                // A running container writes when it likes: the rest is zeros, as with tar(1).
+                self.buffer.fill(0);
+                self.writer.content(&self.buffer[..wanted])?;
+                remaining -= wanted as u64;
+                continue;
             }
             self.writer.content(&self.buffer[..read])?;
             remaining -= read as u64;

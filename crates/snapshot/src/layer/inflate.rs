@@ -20,16 +20,19 @@ pub struct Excess(pub u64);
 
 /// Inflates `compressed` in a thread of `scope`. No more than `limit` bytes come out before an error of
 /// [`Excess`]. `algorithm` is that of the expected DiffID.
+///
+/// # Errors
+/// Where no thread can be started.
 pub fn inflate<'scope, R: Read + Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     compressed: R,
     limit: u64,
     algorithm: Algorithm,
-) -> Inflated {
+) -> io::Result<Inflated> {
     let (full, chunks) = sync_channel(WAITING);
     let (spare, empty) = channel();
-    scope.spawn(move || pump(compressed, limit, &full, &empty));
-    Inflated { chunks, spare, current: Vec::new(), at: 0, hasher: Hasher::new(algorithm), ended: false }
+    std::thread::Builder::new().spawn_scoped(scope, move || pump(compressed, limit, &full, &empty))?;
+    Ok(Inflated { chunks, spare, current: Vec::new(), at: 0, hasher: Hasher::new(algorithm), ended: false })
 }
 
 type Chunk = io::Result<Vec<u8>>;

@@ -23,12 +23,13 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// That of an entry, as far as a layer may say.
-    pub fn of(entry: &mut Entry) -> Metadata {
+    /// That of an entry, as far as an archive may say; `owner` has more to say.
+    pub fn of(entry: &mut Entry, owner: Option<(u32, u32)>) -> Metadata {
         let mut xattrs = std::mem::take(&mut entry.xattrs);
         xattrs.retain(|(name, _)| !whiteout::is_overlays(name));
         let atime = entry.atime.unwrap_or(entry.mtime);
-        Metadata { uid: entry.uid, gid: entry.gid, mode: entry.mode, times: (atime, entry.mtime), xattrs }
+        let (uid, gid) = owner.unwrap_or((entry.uid, entry.gid));
+        Metadata { uid, gid, mode: entry.mode, times: (atime, entry.mtime), xattrs }
     }
 
     /// Roughly what keeping it for later takes, in bytes.

@@ -17,8 +17,8 @@ mod parents;
 mod path;
 mod whiteout;
 
-pub use apply::{Applied, ApplyOptions, Devices, Process, apply};
-pub use diff::diff;
+pub use apply::{Applied, ApplyOptions, Devices, Plain, Process, apply};
+pub use diff::{Packing, diff, diff_without, pack};
 pub use error::LayerError;
 pub(crate) use error::limit_exceeded;
 pub use inflate::{Inflated, inflate};

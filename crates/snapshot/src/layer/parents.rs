@@ -24,14 +24,15 @@ pub struct Parents<'fd> {
     /// The path of the innermost held directory, and each directory's fd with the length of its path.
     path: Vec<u8>,
     held: Vec<(usize, OwnedFd)>,
+    crossing: bool,
     /// A directory too deep to be held with all those above it.
     deep: Option<(Vec<u8>, OwnedFd)>,
 }
 
 impl<'fd> Parents<'fd> {
-    /// Parents below `root`.
-    pub fn new(root: BorrowedFd<'fd>) -> Parents<'fd> {
-        Parents { root, path: Vec::new(), held: Vec::new(), deep: None }
+    /// Parents below `root`; `crossing` says whether what is mounted there is walked into.
+    pub fn new(root: BorrowedFd<'fd>, crossing: bool) -> Parents<'fd> {
+        Parents { root, path: Vec::new(), held: Vec::new(), crossing, deep: None }
     }
 
     /// The directory `path`, relative and clean. Missing ones are made, as layers may leave them out, and
@@ -76,14 +77,14 @@ impl<'fd> Parents<'fd> {
         name: &[u8],
         made: &mut dyn FnMut(&[u8]),
     ) -> Result<OwnedFd, LayerError> {
-        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let flags = within(ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS, self.crossing);
         match openat2(parent, name, DIRECTORY, Mode::empty(), flags) {
             Ok(directory) => Ok(directory),
             Err(Errno::NOENT) => {
                 make(parent, name, path, made)?;
                 openat2(parent, name, DIRECTORY, Mode::empty(), flags).map_err(|error| fail(path, error))
             }
-            Err(Errno::LOOP) => in_root(self.root, path).map_err(|error| fail(path, error)),
+            Err(Errno::LOOP) => in_root(self.root, path, self.crossing).map_err(|error| fail(path, error)),
             Err(error) => Err(fail(path, error)),
         }
     }
@@ -126,8 +127,8 @@ fn make(
 }
 
 /// The directory `path` as a process with the layer as its root would find it.
-pub fn in_root(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+pub fn in_root(root: BorrowedFd<'_>, path: &[u8], crossing: bool) -> rustix::io::Result<OwnedFd> {
+    let flags = within(ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS, crossing);
     let path = if path.is_empty() { b"." } else { path };
     loop {
         match openat2(root, path, DIRECTORY, Mode::empty(), flags) {
@@ -136,6 +137,11 @@ pub fn in_root(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd>
             other => return other,
         }
     }
+}
+
+/// What is removed or written must not be a volume, unless it is what was asked for.
+fn within(flags: ResolveFlags, crossing: bool) -> ResolveFlags {
+    if crossing { flags } else { flags | ResolveFlags::NO_XDEV }
 }
 
 fn fail(path: &[u8], error: Errno) -> LayerError {

@@ -35,19 +35,25 @@ pub fn at_once(
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..names.len().min(AT_A_TIME) {
-            let (sender, next, one) = (sender.clone(), &next, &one);
-            scope.spawn(move || {
-                while let Some((at, name)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    names.get(at).map(|name| (at, name))
-                } {
-                    // The receiver lives as long as the scope.
-                    let _ = sender.send((at, one(name)));
-                }
-            });
+        let (next, one) = (&next, &one);
+        let work = move || {
+            while let Some((at, name)) = {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                names.get(at).map(|name| (at, name))
+            } {
+                // The receiver lives as long as the scope.
+                let _ = sender.send((at, one(name)));
+            }
+        };
+        let started = (0..names.len().min(AT_A_TIME))
+            .take_while(|_| thread::Builder::new().spawn_scoped(scope, work.clone()).is_ok())
+            .count();
+        // Where no thread can be made, this one works; else it only drops its end, so that the list below ends.
+        if started == 0 {
+            work();
+        } else {
+            drop(work);
         }
-        drop(sender);
         Ok(report(in_order(receiver)))
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, stdout};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +11,8 @@ use clap::{Args, ValueEnum};
 use image::{ArchiveFormat, Image, SaveOptions};
 use oci::Reference;
 use oci::image::Compression;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::commands::Outcome;
 use crate::commands::context::Context;
@@ -96,15 +100,41 @@ fn save_to_file(
         return Ok(store.save(chosen, options, BufWriter::with_capacity(1 << 20, file))?);
     }
     let name = path.file_name().ok_or_else(|| format!("{} is no file's name", path.display()))?;
-    let stage = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    // Always the same, so that what a command left that was killed between two system calls is replaced by the next.
+    let stage = path.with_file_name(format!(".{}.berth", name.to_string_lossy()));
+    let file = nameless(path).or_else(|_| File::create(&stage)).map_err(failed)?;
     let saved = (|| {
-        let file = File::create(&stage).map_err(failed)?;
         store.save(chosen, options, BufWriter::with_capacity(1 << 20, &file))?;
-        std::fs::rename(&stage, path).map_err(failed)?;
-        Ok(())
+        Ok(give_name(&file, &stage, path).map_err(failed)?)
     })();
     if saved.is_err() {
         let _ = std::fs::remove_file(&stage);
     }
     saved
+}
+
+/// A file that vanishes with the process, as long as it has no name; not every file system has such.
+fn nameless(path: &Path) -> std::io::Result<File> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    Ok(rustix::fs::open(directory.unwrap_or(Path::new(".")), flags, mode)?.into())
+}
+
+/// Puts `file`, which has no name or that of `stage`, in the place of `path`.
+fn give_name(file: &File, stage: &Path, path: &Path) -> std::io::Result<()> {
+    if file.metadata()?.nlink() == 0 {
+        let link = |to: &Path| {
+            let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)
+        };
+        match link(path) {
+            Err(Errno::EXIST) => {}
+            linked => return Ok(linked?),
+        }
+        // What is there can only be replaced by a file that has a name.
+        drop(std::fs::remove_file(stage));
+        link(stage)?;
+    }
+    std::fs::rename(stage, path)
 }

@@ -1,0 +1,8 @@
+//! The engine's commands, from a container's making to its removal, on good days and bad ones.
+
+mod exits;
+mod host;
+mod killed;
+mod lifecycle;
+mod many;
+mod policies;

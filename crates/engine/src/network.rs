@@ -1,0 +1,243 @@
+//! A container and its networks: what is asked of the crate `network` while its root is mounted, what came of it, and the
+//! giving back at its end.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest};
+
+use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
+use crate::container::Container;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::spec::{Host, Place, Places};
+use crate::state::Port;
+
+/// What a container is connected with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Connected {
+    /// By the network's name.
+    pub networks: BTreeMap<String, EndpointSettings>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// Its addresses, for its `hosts`.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Engine {
+    /// The networks. What a container that is no more has left in them, whoever comes across it takes back.
+    pub fn networks(&self) -> Networks {
+        let containers = self.paths().containers();
+        let alive = move |id: &str| containers.join(id).exists();
+        Networks::open(&self.paths().root, &self.paths().run).with_liveness(Box::new(alive))
+    }
+
+    /// Connects a container to its networks and writes its addresses into its `hosts`.
+    pub(crate) fn connect(
+        &self,
+        container: &Container,
+        request: &AttachRequest,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Connected> {
+        let attachment = self.networks().attach(request, namespace)?;
+        let connected = connected(container, &attachment);
+        let places = Places::of(&container.asked.host_config, Host::detect()?.unified);
+        let written = self.make_etc(container, &places, &connected.addresses, &[]);
+        if let Err(error) = written {
+            // The reason why it can't be is what is told.
+            let _ = self.disconnect(&container.id);
+            return Err(error);
+        }
+        Ok(connected)
+    }
+
+    /// Takes a container from its networks; one that is in none is fine.
+    pub(crate) fn disconnect(&self, id: &str) -> Result<()> {
+        Ok(self.networks().detach(id)?)
+    }
+}
+
+/// What a container asks of the networks; nothing where it has the host's, another's, or none.
+pub(crate) fn request(container: &Container) -> Result<Option<AttachRequest>> {
+    let host = &container.asked.host_config;
+    let own = Place::of(&host.network_mode).is_new() && host.network_mode != "none";
+    if !own {
+        return Ok(None);
+    }
+    let endpoints = container.networks().into_iter().map(|name| {
+        let asked = container.asked.networking_config.endpoints_config.get(&name);
+        endpoint(name, asked.unwrap_or(&EndpointSettings::default()))
+    });
+    Ok(Some(AttachRequest {
+        container: container.id.clone(),
+        name: container.name.clone(),
+        hostname: container.asked.config.hostname.clone(),
+        endpoints: endpoints.collect::<Result<_>>()?,
+        ports: ports(container)?,
+        rate: None,
+    }))
+}
+
+fn endpoint(network: String, asked: &EndpointSettings) -> Result<EndpointRequest> {
+    let invalid = |text: &str| Error::Invalid(format!("invalid address {text:?} for network {network}"));
+    let ipam = asked.ipam_config.clone().unwrap_or_default();
+    let address = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
+    let ipv4 =
+        address(&ipam.ipv4_address).map(|text| text.parse().map_err(|_| invalid(&text))).transpose()?;
+    let ipv6 =
+        address(&ipam.ipv6_address).map(|text| text.parse().map_err(|_| invalid(&text))).transpose()?;
+    let mac = address(&asked.mac_address).map(|text| text.parse().map_err(|_| invalid(&text))).transpose()?;
+    let options = asked.driver_opts.clone().unwrap_or_default();
+    Ok(EndpointRequest {
+        ipv4,
+        ipv6,
+        mac,
+        aliases: asked.aliases.clone().unwrap_or_default(),
+        links: asked.links.clone().unwrap_or_default(),
+        interface: options.get("com.docker.network.endpoint.ifname").cloned(),
+        gateway_priority: asked.gw_priority,
+        options,
+        network,
+    })
+}
+
+/// `80/tcp` → `8080`, `8000-8010` or any free port; with `--publish-all` also those that are only exposed.
+fn ports(container: &Container) -> Result<Vec<PortRequest>> {
+    let (config, host) = (&container.asked.config, &container.asked.host_config);
+    let mut requests = Vec::new();
+    let any = vec![PortBinding::default()];
+    for (port, bindings) in &host.port_bindings {
+        for binding in bindings.as_ref().filter(|bindings| !bindings.is_empty()).unwrap_or(&any) {
+            requests.push(port_request(port, binding)?);
+        }
+    }
+    if host.publish_all_ports {
+        for port in config.exposed_ports.keys().filter(|port| !host.port_bindings.contains_key(*port)) {
+            requests.push(port_request(port, &PortBinding::default())?);
+        }
+    }
+    Ok(requests)
+}
+
+fn port_request(port: &str, binding: &PortBinding) -> Result<PortRequest> {
+    let invalid = || {
+        let PortBinding { host_ip, host_port } = binding;
+        Error::Invalid(format!("invalid published port {host_ip}:{host_port} -> {port}"))
+    };
+    let (numbers, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    let (first, last) = range(numbers).ok_or_else(invalid)?;
+    let count = last.checked_sub(first).and_then(|more| more.checked_add(1)).ok_or_else(invalid)?;
+    let host = match binding.host_port.as_str() {
+        "" | "0" => None,
+        text => Some(range(text).ok_or_else(invalid)?),
+    };
+    let host_ip = match binding.host_ip.as_str() {
+        "" => None,
+        text => Some(text.trim_matches(['[', ']']).parse().map_err(|_| invalid())?),
+    };
+    Ok(PortRequest {
+        host_ip,
+        host: host.map(|(first, _)| first),
+        host_last: host.filter(|(first, last)| count == 1 && last > first).map(|(_, last)| last),
+        container: first,
+        count,
+        protocol: protocol.parse()?,
+    })
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn connected(container: &Container, attachment: &Attachment) -> Connected {
+    let networks = attachment.endpoints.iter().map(|endpoint| {
+        let asked = container.asked.networking_config.endpoints_config.get(&endpoint.network);
+        (endpoint.network.clone(), settings(endpoint, asked))
+    });
+    let ports = attachment.ports.iter().flat_map(|published| {
+        (0..published.count).map(|number| Port {
+            ip: published.host_ip.to_string(),
+            private_port: published.container + number,
+            public_port: published.host + number,
+            r#type: published.protocol.to_string(),
+        })
+    });
+    let families = [false, true];
+    let addresses = attachment.endpoints.iter().flat_map(|endpoint| {
+        families.into_iter().filter_map(|ipv6| endpoint.address(ipv6)).collect::<Vec<_>>()
+    });
+    Connected { networks: networks.collect(), ports: ports.collect(), addresses: addresses.collect() }
+}
+
+fn settings(endpoint: &Endpoint, asked: Option<&EndpointSettings>) -> EndpointSettings {
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let ipam: Option<EndpointIpam> = asked.and_then(|asked| asked.ipam_config.clone());
+    EndpointSettings {
+        ipam_config: ipam,
+        links: asked.and_then(|asked| asked.links.clone()),
+        aliases: asked.and_then(|asked| asked.aliases.clone()),
+        mac_address: text(endpoint.mac.map(|mac| mac.to_string())),
+        driver_opts: asked.and_then(|asked| asked.driver_opts.clone()),
+        gw_priority: endpoint.gateway_priority,
+        network_id: endpoint.network_id.clone(),
+        endpoint_id: endpoint.endpoint_id.clone(),
+        gateway: text(endpoint.ipv4_gateway.map(|address| address.to_string())),
+        ip_address: text(endpoint.ipv4.map(|address| address.to_string())),
+        ip_prefix_len: endpoint.ipv4_subnet.map_or(0, |subnet| subnet.prefix()),
+        ipv6_gateway: text(endpoint.ipv6_gateway.map(|address| address.to_string())),
+        global_ipv6_address: text(endpoint.ipv6.map(|address| address.to_string())),
+        global_ipv6_prefix_len: endpoint.ipv6_subnet.map_or(0, |subnet| subnet.prefix()),
+        dns_names: Some(endpoint.dns_names.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Empty;
+
+    fn container(mode: &str) -> Container {
+        let mut container = Container { id: "a".repeat(64), name: "web".into(), ..Container::default() };
+        container.asked.host_config.network_mode = mode.into();
+        container
+    }
+
+    #[test]
+    fn only_networks_of_its_own_are_asked_for() {
+        for mode in ["none", "host", "container:x", "ns:/run/netns/x"] {
+            assert!(request(&container(mode)).unwrap().is_none(), "{mode}");
+        }
+        let request = request(&container("default")).unwrap().unwrap();
+        assert_eq!(request.endpoints[0].network, "bridge");
+    }
+
+    #[test]
+    fn ports_are_read_in_all_their_forms() {
+        let mut web = container("bridge");
+        let binding =
+            |ip: &str, port: &str| Some(vec![PortBinding { host_ip: ip.into(), host_port: port.into() }]);
+        let bindings = &mut web.asked.host_config.port_bindings;
+        bindings.insert("80/tcp".into(), binding("127.0.0.1", "8080"));
+        bindings.insert("53/udp".into(), binding("", "8000-8010"));
+        bindings.insert("90-92/tcp".into(), None);
+        web.asked.config.exposed_ports.insert("443/tcp".into(), Empty {});
+        web.asked.host_config.publish_all_ports = true;
+        let found = ports(&web).unwrap();
+        let shown: Vec<_> =
+            found.iter().map(|port| (port.container, port.count, port.host, port.host_last)).collect();
+        assert_eq!(
+            shown,
+            [
+                (53, 1, Some(8000), Some(8010)),
+                (80, 1, Some(8080), None),
+                (90, 3, None, None),
+                (443, 1, None, None)
+            ]
+        );
+        assert!(
+            port_request("80/tcp", &PortBinding { host_ip: String::new(), host_port: "x".into() }).is_err()
+        );
+    }
+}
