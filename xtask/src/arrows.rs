@@ -21,6 +21,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("PARTS", "image", "hello registry store snapshot KERNEL"),
     ("BASE", "runtime", "KERNEL"),
     ("BASE", "hello", "capability"),
+    ("BASE", "init", ""),
     ("BASE", "registry", "oci"),
     ("BASE", "store", "oci"),
     ("BASE", "snapshot", "oci sys"),

@@ -33,6 +33,12 @@ impl Engine {
     pub fn create(&self, name: Option<&str>, asked: &CreateConfig, image: &Image) -> Result<Created> {
         let name = name.filter(|name| !name.is_empty()).map(id::check_name).transpose()?;
         let host = Host::detect()?;
+        let runtime = asked.host_config.runtime.as_str();
+        if !matches!(runtime, "" | "berth") {
+            let cause =
+                format!("unknown or invalid runtime name: {runtime}: leave --runtime out, or give berth");
+            return Err(Error::Invalid(cause));
+        }
         // The image's ports contradict nothing: only what was asked for is judged.
         let mut warnings = crate::check::check(asked, &host)?;
         let mut asked = asked.clone();

@@ -48,16 +48,33 @@ impl Engine {
             block_devices: devices::block_devices(&asked.host_config.resources)?,
             pids,
         };
+        let init = self.make_init(container)?;
         let request = Request {
             id: &container.id,
             config: asked,
             host: &host,
             found: &found,
             etc: Some(&etc),
-            init: None,
+            init: init.as_deref(),
         };
         let spec = plan(&request)?;
         Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver: host.cgroup_driver() })
+    }
+
+    /// The container's own copy of the init, where it wants one: whatever it does to it, nobody else executes it.
+    fn make_init(&self, container: &Container) -> Result<Option<PathBuf>> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        if container.asked.host_config.init != Some(true) {
+            return Ok(None);
+        }
+        let path = self.paths().container(&container.id).join("init");
+        // What an earlier run may have made of it is of no interest.
+        let _ = std::fs::remove_file(&path);
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path);
+        let written = made.and_then(|mut file| file.write_all(init::PROGRAM));
+        written.map_err(|error| Error::io("write", &path, error))?;
+        Ok(Some(path))
     }
 
     fn realize_mounts(&self, container: &Container, root: BorrowedFd<'_>, user: &User) -> Result<Realized> {

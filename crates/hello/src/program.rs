@@ -59,7 +59,7 @@ impl core::fmt::Write for Output {
     }
 }
 
-fn main() -> u8 {
+fn main(_: bare::Arguments) -> u8 {
     let mut output = Output { text: [0; 16 << 10], length: 0 };
     let told = report::report(&Kernel, &mut output);
     output.flush();

@@ -9,8 +9,16 @@ mod number {
     pub const READ: usize = 0;
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
+    pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
+    pub const GETPID: usize = 39;
     pub const SOCKET: usize = 41;
+    pub const CLONE: usize = 56;
+    pub const EXECVE: usize = 59;
+    pub const WAIT4: usize = 61;
+    pub const KILL: usize = 62;
+    pub const SETPGID: usize = 109;
+    pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
     pub const READLINKAT: usize = 267;
@@ -26,7 +34,15 @@ mod number {
     pub const WRITE: usize = 64;
     pub const READLINKAT: usize = 78;
     pub const EXIT_GROUP: usize = 94;
+    pub const KILL: usize = 129;
+    pub const RT_SIGPROCMASK: usize = 135;
+    pub const RT_SIGTIMEDWAIT: usize = 137;
+    pub const SETPGID: usize = 154;
+    pub const GETPID: usize = 172;
     pub const SOCKET: usize = 198;
+    pub const CLONE: usize = 220;
+    pub const EXECVE: usize = 221;
+    pub const WAIT4: usize = 260;
 }
 
 const AT_FDCWD: usize = -100isize as usize;
@@ -116,6 +132,112 @@ pub fn read_link<'b>(path: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     buffer.get(..usize::try_from(length).ok()?)
 }
 
+/// What the kernel gave the program: its arguments and its environment (System V ABI: argc, the arguments' pointers, null,
+/// the environment's pointers, null).
+#[derive(Clone, Copy)]
+pub struct Arguments(*const usize);
+
+impl Arguments {
+    /// # Safety
+    /// `stack` must be the stack pointer as it was at the program's entry.
+    pub unsafe fn new(stack: *const usize) -> Arguments {
+        Arguments(stack)
+    }
+
+    fn count(self) -> usize {
+        // SAFETY: argc, by the promise of `new`.
+        unsafe { self.0.read() }
+    }
+
+    /// An argument; the first is the program's name.
+    pub fn get(self, at: usize) -> Option<&'static CStr> {
+        // SAFETY: there are `count` pointers to strings that live as long as the program.
+        (at < self.count())
+            .then(|| unsafe { CStr::from_ptr(self.0.add(1 + at).cast::<*const core::ffi::c_char>().read()) })
+    }
+
+    /// The value of a variable.
+    pub fn variable(self, name: &[u8]) -> Option<&'static [u8]> {
+        // SAFETY: the environment's pointers follow those of the arguments and a null.
+        let mut at = unsafe { self.0.add(self.count() + 2) }.cast::<*const core::ffi::c_char>();
+        loop {
+            // SAFETY: read up to the null that ends them.
+            let pointer = unsafe { at.read() };
+            if pointer.is_null() {
+                return None;
+            }
+            // SAFETY: each points to a string that lives as long as the program.
+            let text = unsafe { CStr::from_ptr(pointer) }.to_bytes();
+            if let Some(value) = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
+                return Some(value);
+            }
+            // SAFETY: the null was not reached.
+            at = unsafe { at.add(1) };
+        }
+    }
+
+    /// Executes `path` with the arguments from number `first` on; gives the errno, for it returns only where it failed.
+    pub fn execute(self, path: &CStr, first: usize) -> i32 {
+        // SAFETY: both lists end with null, and hold strings that live as long as the program.
+        let failed = unsafe {
+            let (arguments, environment) = (self.0.add(1 + first), self.0.add(self.count() + 2));
+            call(number::EXECVE, [path.as_ptr() as usize, arguments as usize, environment as usize, 0])
+        };
+        -(failed as i32)
+    }
+}
+
+const SIG_BLOCK: usize = 0;
+const SIG_UNBLOCK: usize = 1;
+const SIGCHLD: usize = 17;
+const WNOHANG: usize = 1;
+const TIOCSPGRP: usize = 0x5410;
+static ALL: u64 = !0;
+
+/// Holds all signals back, or no more.
+pub fn hold_signals(hold: bool) {
+    let how = if hold { SIG_BLOCK } else { SIG_UNBLOCK };
+    // SAFETY: `ALL` is a set of eight bytes.
+    unsafe { call(number::RT_SIGPROCMASK, [how, &raw const ALL as usize, 0, size_of::<u64>()]) };
+}
+
+/// Waits for a signal that is held back, and takes it; 0 where the waiting was interrupted.
+pub fn wait_signal() -> i32 {
+    // SAFETY: `ALL` is a set of eight bytes; nothing is wanted of the signal but its number, and no time is set.
+    unsafe { call(number::RT_SIGTIMEDWAIT, [&raw const ALL as usize, 0, 0, size_of::<u64>()]) }.max(0) as i32
+}
+
+/// A copy of this process: 0 in the copy, its id here, negative where there is none.
+pub fn fork() -> isize {
+    // SAFETY: without CLONE_VM and with no stack given the copy goes on in its own memory.
+    unsafe { call(number::CLONE, [SIGCHLD, 0, 0, 0]) }
+}
+
+/// A process group of one's own, in the foreground of the terminal where stdin is one. SIGTTOU must be held back.
+pub fn lead_group() {
+    // SAFETY: no pointers but one to an int.
+    unsafe {
+        call(number::SETPGID, [0, 0, 0, 0]);
+        // Who leads a group has its number.
+        let own = call(number::GETPID, [0, 0, 0, 0]) as i32;
+        call(number::IOCTL, [0, TIOCSPGRP, &raw const own as usize, 0]);
+    }
+}
+
+/// A child that has ended, with its status as wait(2) gives it; none where no more has.
+pub fn reap() -> Option<(isize, i32)> {
+    let mut status: i32 = 0;
+    // SAFETY: the pointer is to an int.
+    let pid = unsafe { call(number::WAIT4, [usize::MAX, &raw mut status as usize, WNOHANG, 0]) };
+    (pid > 0).then_some((pid, status))
+}
+
+/// Sends a signal; one that has ended needs none.
+pub fn kill(pid: isize, signal: i32) {
+    // SAFETY: no pointers.
+    unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0]) };
+}
+
 /// `struct ifreq` with an address (linux/if.h).
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -166,19 +288,20 @@ pub fn addresses(visit: &mut dyn FnMut(&str, [u8; 4], u32)) {
 macro_rules! freestanding {
     ($main:path) => {
         #[cfg(target_arch = "x86_64")]
-        core::arch::global_asm!(".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {start}", start = sym start);
+        core::arch::global_asm!(".globl _start", "_start:", "xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {start}", start = sym start);
         #[cfg(target_arch = "aarch64")]
-        core::arch::global_asm!(".globl _start", "_start:", "bl {start}", start = sym start);
+        core::arch::global_asm!(".globl _start", "_start:", "mov x0, sp", "bl {start}", start = sym start);
         #[cfg(target_arch = "riscv64")]
-        core::arch::global_asm!(".globl _start", "_start:", "call {start}", start = sym start);
+        core::arch::global_asm!(".globl _start", "_start:", "mv a0, sp", "call {start}", start = sym start);
 
-        extern "C" fn start() -> ! {
-            bare::exit($main())
+        extern "C" fn start(stack: *const usize) -> ! {
+            // SAFETY: it is what the entry found.
+            bare::exit($main(unsafe { bare::Arguments::new(stack) }))
         }
 
         #[panic_handler]
         fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-            bare::write_all(2, b"hello: a mistake in the program\n");
+            bare::write_all(2, b"a mistake in the program\n");
             bare::exit(101)
         }
 
@@ -243,6 +366,20 @@ macro_rules! freestanding {
                 }
             }
             0
+        }
+
+        /// strlen(3), which `core` calls for C strings.
+        ///
+        /// # Safety
+        /// As in C.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn strlen(text: *const u8) -> usize {
+            let mut length = 0;
+            // SAFETY: the caller answers for all up to the NUL.
+            while unsafe { text.add(length).read() } != 0 {
+                length += 1;
+            }
+            length
         }
 
         /// bcmp(3).

@@ -25,6 +25,7 @@ fn what_cannot_be_run_is_126_and_what_is_missing_127() {
 fn what_berth_cannot_do_is_125() {
     let host = Host::new();
     host.run(["--pull", "never", "no/such/image", "true"]).output().expect_code(125);
+    host.run(["--runtime", "other", IMAGE, "true"]).output().expect_code(125);
     host.run(["--no-such-flag", IMAGE]).output().expect_code(125);
     host.run(["--rm", "--restart", "always", IMAGE, "true"]).output().expect_code(125);
     host.run(["--user", "nobody-knows-me", IMAGE, "true"]).output().expect_code(125);
@@ -51,5 +52,17 @@ fn exec_has_the_codes_of_its_program() {
     assert_eq!(cat.expect_success().stdout(), "through\n");
     host.ok(["stop", "-t", "0", "sleeper"]);
     refused(host.berth(["exec", "sleeper", "true"]).output(), 1, "is not running");
+    host.leave_nothing();
+}
+
+#[test]
+fn an_init_passes_signals_on_and_reaps() {
+    let host = Host::new();
+    host.run(["--rm", "--init", IMAGE, "sh", "-c", "exit 6"]).output().expect_code(6);
+    host.run(["--rm", "--init", IMAGE, "nothing-of-that-name"]).output().expect_code(127);
+    host.run(["-d", "--init", "--name", "led", IMAGE, "sleep", "1000"]).output().expect_success();
+    // Without an init, sleep would be the first process, and SIGTERM nothing to it.
+    host.ok(["stop", "-t", "50", "led"]);
+    assert_eq!(host.inspect("led", "/State/ExitCode"), 143);
     host.leave_nothing();
 }
