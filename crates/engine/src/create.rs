@@ -16,13 +16,14 @@ use crate::state::{Row, State};
 /// How many random names are tried.
 const ATTEMPTS: u32 = 64;
 
-/// A container that was made.
+/// A container that was made. While this is held, nobody else starts or removes it.
 #[derive(Debug)]
 pub struct Created {
     /// What it is.
     pub container: Container,
     /// What was ignored.
     pub warnings: Vec<String>,
+    pub(crate) lock: Option<Lock>,
 }
 
 impl Engine {
@@ -63,7 +64,7 @@ impl Engine {
         match self.make(&lock, &mut container, name.is_none(), image) {
             Ok(more) => {
                 warnings.extend(more);
-                Ok(Created { container, warnings })
+                Ok(Created { container, warnings, lock: Some(lock) })
             }
             Err(error) => {
                 // What can't be removed now, whoever comes next removes.

@@ -29,9 +29,10 @@ use sys::process::{CloneFlags, Cloned};
 
 use crate::config::Healthcheck;
 use crate::container::Container;
+use crate::create::Created;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::record::make_directory;
+use crate::record::{Lock, make_directory};
 use crate::state::Status;
 
 /// The name by which the binary knows that it is a monitor.
@@ -55,8 +56,27 @@ impl Engine {
     /// Where it runs already, is paused, or no monitor can be made.
     pub fn start(&self, container: &Container, wants: Option<Wants>) -> Result<Client> {
         let (lock, state) = self.lock(container)?;
+        self.start_locked(&lock, container, state.status, wants)
+    }
+
+    /// Starts a container that was just made: nobody, not even `prune`, comes in between.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_created(&self, created: &mut Created, wants: Option<Wants>) -> Result<Client> {
+        let Some(lock) = created.lock.take() else { return self.start(&created.container, wants) };
+        self.start_locked(&lock, &created.container, Status::Created, wants)
+    }
+
+    fn start_locked(
+        &self,
+        lock: &Lock,
+        container: &Container,
+        status: Status,
+        wants: Option<Wants>,
+    ) -> Result<Client> {
         let name = &container.name;
-        match state.status {
+        match status {
             Status::Created | Status::Exited | Status::Dead => {}
             Status::Running | Status::Restarting => {
                 return Err(Error::NotModified(format!("container {name} is already running")));

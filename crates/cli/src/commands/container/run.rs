@@ -42,8 +42,8 @@ fn with_status(error: Box<dyn Error>) -> Box<dyn Error> {
 }
 
 fn in_background(context: &Context, engine: &Engine, request: &Request) -> Outcome {
-    let made = create::create(context, engine, request)?;
-    await_start(engine.start(&made.container, None)?)?;
+    let mut made = create::create(context, engine, request)?;
+    await_start(engine.start_created(&mut made, None)?)?;
     print(&format!("{}\n", made.container.id))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -59,8 +59,8 @@ fn in_foreground(context: &Context, engine: &Engine, mut request: Request) -> Ou
     let image = create::find_image(context, &request)?;
     // From here on: one that comes before the container runs waits for it.
     let signals = Signals::hold()?;
-    let made = create::make(engine, &request, &image)?;
-    let client = engine.start(&made.container, Some(wants))?;
+    let mut made = create::make(engine, &request, &image)?;
+    let client = engine.start_created(&mut made, Some(wants))?;
     let front = Front { engine, container: &made.container, wants, detach_keys, forward: request.sig_proxy };
     front.run(client, &signals)
 }
