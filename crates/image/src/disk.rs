@@ -42,30 +42,39 @@ pub struct ImageUsage {
     pub unique: u64,
 }
 
+/// What images consist of. The first layer and its blob have one digest, where that is not compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Piece {
+    /// Unpacked, by its chain id.
+    Layer(Digest),
+    Blob(Digest),
+}
+
 impl Images {
     /// What is taken, and by which image.
     pub fn disk_usage(&self) -> Result<DiskUsage> {
-        let mut pieces: HashMap<Digest, u64> = HashMap::new();
+        let mut pieces: HashMap<Piece, u64> = HashMap::new();
         for layer in self.snapshots().layers()? {
             let directory = layer.path.parent().unwrap_or(&layer.path);
-            pieces.insert(layer.chain_id, disk_bytes(directory)?);
+            pieces.insert(Piece::Layer(layer.chain_id), disk_bytes(directory)?);
         }
         let all_layers: u64 = pieces.values().sum();
-        let mut parts: Vec<(ImageUsage, HashSet<Digest>)> = Vec::new();
+        let mut parts: Vec<(ImageUsage, HashSet<Piece>)> = Vec::new();
         let mut used_layers = HashSet::new();
         for target in self.targets()?.values() {
             let Ok(image) = self.image(target) else { continue };
-            let mut used: HashSet<Digest> = HashSet::new();
-            for chain_id in image.config.chain_ids() {
-                if pieces.contains_key(&chain_id) {
-                    used.insert(chain_id);
-                    used_layers.insert(chain_id);
+            let mut used: HashSet<Piece> = HashSet::new();
+            for layer in image.config.chain_ids().into_iter().map(Piece::Layer) {
+                if pieces.contains_key(&layer) {
+                    used.insert(layer);
+                    used_layers.insert(layer);
                 }
             }
             for descriptor in self.store().reachable_from(target)?.descriptors() {
                 if let Ok(metadata) = fs::symlink_metadata(self.store().blob_path(&descriptor.digest)) {
-                    pieces.insert(descriptor.digest, metadata.blocks() * 512);
-                    used.insert(descriptor.digest);
+                    let blob = Piece::Blob(descriptor.digest);
+                    pieces.insert(blob, metadata.blocks() * 512);
+                    used.insert(blob);
                 }
             }
             let usage = ImageUsage {
@@ -78,7 +87,7 @@ impl Images {
             };
             parts.push((usage, used));
         }
-        let mut users: HashMap<Digest, usize> = HashMap::new();
+        let mut users: HashMap<Piece, usize> = HashMap::new();
         parts.iter().flat_map(|(_, used)| used).for_each(|piece| *users.entry(*piece).or_default() += 1);
         let mut images: Vec<ImageUsage> = parts
             .into_iter()
@@ -90,7 +99,7 @@ impl Images {
             })
             .collect();
         images.sort_by_key(|usage| std::cmp::Reverse(usage.size));
-        let layers = used_layers.iter().map(|chain_id| pieces[chain_id]).sum();
+        let layers = used_layers.iter().map(|layer| pieces[layer]).sum();
         Ok(DiskUsage {
             store: self.store().usage()?,
             layers,

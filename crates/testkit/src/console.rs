@@ -71,6 +71,38 @@ pub struct Terminal {
 }
 
 impl Terminal {
+    /// A new terminal of `rows` and `cols`, and its other end for a program to run at.
+    ///
+    /// # Panics
+    /// When the kernel has none.
+    #[must_use]
+    pub fn open(rows: u16, cols: u16) -> (Self, OwnedFd) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).expect("open a terminal");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("unlock the terminal");
+        let path = ptsname(&master, Vec::new()).expect("name the terminal");
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
+        let other = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).expect("open its other end");
+        let terminal = Self { master: master.into(), seen: String::new() };
+        terminal.resize(rows, cols);
+        (terminal, other)
+    }
+
+    /// Gives the terminal another size; who runs in its foreground is told.
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    pub fn resize(&self, rows: u16, cols: u16) {
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.master, size).expect("resize the terminal");
+    }
+
+    /// Forgets what was read, so that the next [`read_until`](Self::read_until) sees only what is new.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
     /// Types `text`.
     ///
     /// # Panics

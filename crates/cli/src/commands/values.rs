@@ -70,7 +70,8 @@ pub fn instant(text: &str, now: Timestamp) -> Result<i64, String> {
             "{text:?} is no point in time: expected 2026-01-31T15:04:05Z, seconds since 1970, or a span such as 10m"
         )
     };
-    if let Ok(span) = duration(text) {
+    // Zero is 1970, and no span.
+    if let Some(span) = Some(text).filter(|text| *text != "0").and_then(|text| duration(text).ok()) {
         let now = i64::try_from(now.as_nanosecond()).map_err(|_| wrong())?;
         return now.checked_sub(span).ok_or_else(wrong);
     }
@@ -217,6 +218,7 @@ mod tests {
         let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
         let second = |text: &str| instant(text, now).map(|nanoseconds| nanoseconds / 1_000_000_000);
         let noon = now.as_second();
+        assert_eq!((second("0"), second("0s")), (Ok(0), Ok(noon)));
         assert_eq!(second("10m"), Ok(noon - 600));
         assert_eq!(second("2026-01-31T13:00:00+01:00"), Ok(noon));
         assert_eq!(second("2026-01-31T12:00:00"), Ok(noon));

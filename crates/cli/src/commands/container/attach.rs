@@ -28,9 +28,10 @@ impl Attach {
         let container = engine.find(&self.container)?;
         let config = &container.asked.config;
         let stdin = !self.no_stdin && config.open_stdin;
+        // A container that does not run is told before what is wrong here.
+        let client = engine.attach(&container)?;
         check_terminal(stdin, config.tty)?;
         let signals = Signals::hold()?;
-        let client = engine.attach(&container)?;
         let wants = Wants { stdin, stdout: true, stderr: true };
         let forward = self.sig_proxy && !config.tty;
         let front = Front { engine: &engine, container: &container, wants, detach_keys, forward };

@@ -48,12 +48,12 @@ pub fn at_once(
         let started = (0..names.len().min(AT_A_TIME))
             .take_while(|_| thread::Builder::new().spawn_scoped(scope, work.clone()).is_ok())
             .count();
-        // Where no thread can be made, this one works; else it only drops its end, so that the list below ends.
+        // Where no thread can be made, this one works.
         if started == 0 {
             work();
-        } else {
-            drop(work);
         }
+        // With its end of the channel, so that the list below ends.
+        drop(work);
         Ok(report(in_order(receiver)))
     })
 }

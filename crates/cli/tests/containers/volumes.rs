@@ -1,0 +1,45 @@
+//! Volumes and mounts.
+
+use testkit::Testbed;
+
+use crate::{Berth, IMAGE};
+
+#[test]
+fn volumes_keep_what_containers_write() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed);
+    assert_eq!(berth.run(&["volume", "create", "--label", "a=b", "data"]), "data\n");
+    berth.script(&["--rm", "-v", "data:/d"], "echo kept > /d/file").output().expect_success();
+    let read = berth.script(&["--rm", "--mount", "source=data,target=/e,readonly"], "cat /e/file").output();
+    assert_eq!(read.expect_success().stdout(), "kept\n");
+    assert_eq!(berth.run(&["volume", "ls"]), "DRIVER    VOLUME NAME\nlocal     data\n");
+    assert_eq!(berth.run(&["volume", "ls", "-q", "-f", "label=a=c"]), "");
+    let mountpoint = berth.run(&["volume", "inspect", "-f", "{{.Mountpoint}}", "data"]);
+    let content = std::fs::read_to_string(std::path::Path::new(mountpoint.trim()).join("file")).unwrap();
+    assert_eq!(content, "kept\n");
+
+    berth.script(&["--name", "user", "-v", "data:/d", "-v", "/anonymous"], "true").output().expect_success();
+    assert_eq!(berth.run(&["volume", "ls", "-q"]).lines().count(), 2);
+    assert!(berth.fails(1, &["volume", "rm", "data"]).contains("in use"));
+    berth.run(&["rm", "-v", "user"]);
+    assert_eq!(berth.run(&["volume", "rm", "data"]), "data\n");
+    assert!(berth.fails(1, &["volume", "rm", "data"]).contains("no such volume"));
+    assert_eq!(berth.run(&["volume", "ls", "-q"]), "");
+    assert!(berth.run(&["volume", "prune", "-f", "-a"]).contains("Total reclaimed space: 0B"));
+}
+
+#[test]
+fn directories_of_the_host_are_bound() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed);
+    let directory = bed.path().join("shared");
+    std::fs::create_dir(&directory).unwrap();
+    let bind = format!("{}:/shared", directory.display());
+    berth.script(&["--rm", "-v", &bind], "echo out > /shared/file").output().expect_success();
+    assert_eq!(std::fs::read_to_string(directory.join("file")).unwrap(), "out\n");
+    let read_only = format!("{bind}:ro");
+    let refused = berth.script(&["--rm", "-v", &read_only], "echo x > /shared/file").output().expect_code(1);
+    assert!(refused.stderr().contains("Read-only file system"), "{}", refused.stderr());
+    let wrong = berth.fails(125, &["run", "--rm", "-v", "a:b:c:d", IMAGE]);
+    assert!(wrong.contains("invalid argument \"a:b:c:d\" for \"-v, --volume\" flag: "), "{wrong}");
+}
