@@ -16,7 +16,7 @@ pub struct Stop {
     containers: Vec<String>,
 }
 
-/// How a container is asked to stop.
+// How a container is asked to stop: no doc comment, which clap would take for the command.
 #[derive(Args)]
 pub struct How {
     /// The signal that asks it to stop [default: SIGTERM, or what the image says]
