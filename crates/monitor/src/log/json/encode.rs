@@ -1,5 +1,6 @@
 //! One line of JSON, as Docker's encoder writes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::log::time;
@@ -14,44 +15,65 @@ pub(super) fn attrs(attrs: &BTreeMap<String, String>) -> String {
     format!("\"attrs\":{},", serde_json::to_string(attrs).unwrap_or_default())
 }
 
-/// Adds an entry to `out`.
-pub(super) fn entry(line: &[u8], stream: Stream, attrs: &str, at: i64, out: &mut Vec<u8>) {
-    out.extend(b"{\"log\":\"");
-    string(line, out);
-    out.extend(b"\",\"stream\":\"");
-    out.extend(stream.as_str().as_bytes());
-    out.extend(b"\",");
-    out.extend(attrs.as_bytes());
-    out.extend(b"\"time\":\"");
-    out.extend(time::format_short(at).as_bytes());
-    out.extend(b"\"}\n");
+/// What follows the line in an entry: the same for all that were read at once.
+pub(super) fn rest(stream: Stream, attrs: &str, at: i64) -> String {
+    format!("\",\"stream\":\"{}\",{attrs}\"time\":\"{}\"}}\n", stream.as_str(), time::format_short(at))
 }
 
-/// What is no UTF-8 becomes U+FFFD, byte for byte; what means something in HTML or JavaScript is escaped.
-fn string(line: &[u8], out: &mut Vec<u8>) {
-    for chunk in line.utf8_chunks() {
-        let mut plain = 0;
-        let text = chunk.valid();
-        for (at, c) in text.char_indices() {
-            let escape = match c {
-                '"' => "\\\"".to_owned(),
-                '\\' => "\\\\".to_owned(),
-                '\n' => "\\n".to_owned(),
-                '\r' => "\\r".to_owned(),
-                '\0'..'\x20' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    format!("\\u{:04x}", u32::from(c))
-                }
-                _ => continue,
-            };
-            out.extend(&text.as_bytes()[plain..at]);
-            out.extend(escape.as_bytes());
-            plain = at + c.len_utf8();
-        }
-        out.extend(&text.as_bytes()[plain..]);
-        for _ in chunk.invalid() {
-            out.extend(b"\\ufffd");
+/// Adds an entry to `out`.
+pub(super) fn entry(line: &[u8], rest: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"log\":\"");
+    match std::str::from_utf8(line) {
+        Ok(text) => string(text, out),
+        // What is no UTF-8 becomes U+FFFD, byte for byte.
+        Err(_) => {
+            for chunk in line.utf8_chunks() {
+                string(chunk.valid(), out);
+                chunk.invalid().iter().for_each(|_| out.extend_from_slice(b"\\ufffd"));
+            }
         }
     }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Bytes that stand for themselves, or for a part of a character that does.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    // What means something in HTML, and U+2028 and U+2029 (which begin with this byte), which do in JavaScript.
+    plain[b'<' as usize] = false;
+    plain[b'>' as usize] = false;
+    plain[b'&' as usize] = false;
+    plain[0xe2] = false;
+    plain
+};
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    for (at, byte) in bytes.iter().enumerate().filter(|(_, byte)| !PLAIN[usize::from(**byte)]) {
+        let (escape, length) = match byte {
+            b'"' => (Cow::Borrowed("\\\""), 1),
+            b'\\' => (Cow::Borrowed("\\\\"), 1),
+            b'\n' => (Cow::Borrowed("\\n"), 1),
+            b'\r' => (Cow::Borrowed("\\r"), 1),
+            0xe2 => match bytes.get(at..at + 3) {
+                Some([_, 0x80, last @ (0xa8 | 0xa9)]) => (format!("\\u20{:02x}", last - 0x80).into(), 3),
+                _ => continue,
+            },
+            other => (format!("\\u{other:04x}").into(), 1),
+        };
+        out.extend_from_slice(&bytes[plain..at]);
+        out.extend_from_slice(escape.as_bytes());
+        plain = at + length;
+    }
+    out.extend_from_slice(&bytes[plain..]);
 }
 
 #[cfg(test)]
@@ -60,7 +82,7 @@ mod tests {
 
     fn text(line: &[u8], attributes: &BTreeMap<String, String>) -> String {
         let mut out = Vec::new();
-        entry(line, Stream::Stderr, &attrs(attributes), 1_500_000_000, &mut out);
+        entry(line, &rest(Stream::Stderr, &attrs(attributes), 1_500_000_000), &mut out);
         String::from_utf8(out).unwrap()
     }
 

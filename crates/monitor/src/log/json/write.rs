@@ -60,8 +60,9 @@ impl Json {
     pub fn write(&mut self, stream: Stream, time: i64, bytes: &[u8]) -> io::Result<()> {
         let mut out = Vec::new();
         let mut line = std::mem::take(&mut self.lines[stream.index()]);
+        let rest = encode::rest(stream, &self.attrs, time);
         let written = line.add(bytes, |line| {
-            encode::entry(line, stream, &self.attrs, time, &mut out);
+            encode::entry(line, &rest, &mut out);
             if out.len() < TOGETHER { Ok(()) } else { self.put(&mut out) }
         });
         self.lines[stream.index()] = line;
@@ -74,7 +75,7 @@ impl Json {
         for stream in Stream::BOTH {
             let mut line = std::mem::take(&mut self.lines[stream.index()]);
             line.end(|line| {
-                encode::entry(line, stream, &self.attrs, time, &mut out);
+                encode::entry(line, &encode::rest(stream, &self.attrs, time), &mut out);
                 Ok::<_, io::Error>(())
             })?;
         }

@@ -260,11 +260,13 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// A new segment. The index is there first: a segment without one costs its first reader a walk.
+///
+/// The files are new ones, never truncated ones: what is written to a file after a truncation, ext4 sends to the disk when
+/// it is closed (auto_da_alloc), and most segments of a busy payload are removed before anybody would.
 fn create(dir: &Path, number: u64) -> io::Result<(u64, File, File)> {
+    segment::remove(dir, number, &["idx", "log"])?;
     let index = open(&segment::path(dir, number, "idx"))?;
-    index.set_len(0)?;
     let file = open(&segment::path(dir, number, "log"))?;
-    file.set_len(0)?;
     file.write_all_at(&MAGIC, 0)?;
     Ok((number, file, index))
 }
