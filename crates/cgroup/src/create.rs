@@ -140,7 +140,10 @@ impl Group {
                 let attach = if new { devices::attach } else { devices::replace };
                 attach(&policy, dir).map_err(|e| Error::io("set the device filter of", dir.path(), e))
             }
-            _ => devices::write(&policy, dirs.of(Controller::Devices)?),
+            _ => {
+                let write = if new { devices::write } else { devices::rewrite };
+                write(&policy, dirs.of(Controller::Devices)?)
+            }
         };
         match done {
             Err(e) if e.is_permission() && in_user_namespace() => Ok(()),

@@ -169,6 +169,38 @@ fn devices_are_what_the_rules_allow() {
 }
 
 #[test]
+fn an_update_of_devices_denies_nothing_that_is_allowed_before_and_after() {
+    if !legacy_host() {
+        return;
+    }
+    let of = |rules: &str| LinuxResources {
+        devices: with_default_devices(&parse(rules).devices, &[]),
+        ..LinuxResources::default()
+    };
+    let few = of(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#);
+    let kmsg = r#"{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#;
+    let more = of(kmsg);
+    let mut group = Scratch::locate("devices-update");
+    group.create(Some(&few), None).unwrap();
+    let tasks = group.dir("devices").join("tasks");
+    let script = format!("echo 0 > {}; echo in; while true < /dev/null; do :; done", tasks.display());
+    let mut user = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut word = [0; 3];
+    std::io::Read::read_exact(user.stdout.as_mut().unwrap(), &mut word).unwrap();
+    for _ in 0..300 {
+        group.apply(&more).unwrap();
+        group.apply(&few).unwrap();
+    }
+    let ended = user.try_wait().unwrap();
+    user.kill().unwrap();
+    user.wait().unwrap();
+    assert_eq!(ended, None, "/dev/null was denied for a moment");
+    assert!(!group.read("devices", "devices.list").contains("c 1:11 r"));
+    group.apply(&more).unwrap();
+    assert!(group.read("devices", "devices.list").contains("c 1:11 r"));
+}
+
+#[test]
 fn all_processes_are_killed_also_below_and_frozen_ones() {
     if !legacy_host() {
         return;

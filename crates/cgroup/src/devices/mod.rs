@@ -157,6 +157,34 @@ impl Policy {
         Ok(())
     }
 
+    /// What v1's `devices.list` tells. A group that allows by default lists no exceptions: none then.
+    fn listed(text: &str) -> Option<Self> {
+        let number = |text: &str| if text == "*" { Some(None) } else { text.parse().ok().map(Some) };
+        let line = |line: &str| {
+            let mut words = line.split_whitespace();
+            let kind = match words.next()? {
+                "b" => Kind::Block,
+                "c" => Kind::Character,
+                _ => return None,
+            };
+            let (major, minor) = words.next()?.split_once(':')?;
+            let devices = Devices { kind, major: number(major)?, minor: number(minor)? };
+            Some((devices, Access::parse(words.next()?)?))
+        };
+        let exceptions = text.lines().map(line).collect::<Option<_>>()?;
+        Some(Self { default_allow: false, exceptions })
+    }
+
+    /// The lines of what this allows and `other` does not, where both deny by default.
+    fn beyond(&self, other: &Self) -> Vec<String> {
+        let more = self.exceptions.iter().map(|(devices, access)| {
+            (devices, access.without(other.exceptions.get(devices).copied().unwrap_or_default()))
+        });
+        more.filter(|(_, access)| *access != Access::default())
+            .map(|(devices, access)| format!("{devices} {access}"))
+            .collect()
+    }
+
     /// For v1: the file that sets the default, the file of the exceptions, and their lines.
     fn lines(&self) -> (&'static str, &'static str, impl Iterator<Item = String>) {
         let (default, exceptions) = if self.default_allow {
@@ -176,6 +204,15 @@ pub(crate) fn write(policy: &Policy, dir: &Dir) -> Result<(), Error> {
     let file = dir.file(exceptions, OFlags::WRONLY)?;
     // The kernel takes one rule a write.
     lines.into_iter().try_for_each(|line| dir.write_to(&file, exceptions, &line))
+}
+
+/// The same for a group that has processes: what they may use before and after, they may use all the time. Only from
+/// allowing by default to denying there is no way but to deny everything first.
+pub(crate) fn rewrite(policy: &Policy, dir: &Dir) -> Result<(), Error> {
+    let before = if policy.default_allow { None } else { Policy::listed(&dir.read("devices.list")?) };
+    let Some(before) = before else { return write(policy, dir) };
+    policy.beyond(&before).iter().try_for_each(|line| dir.write("devices.allow", line))?;
+    before.beyond(policy).iter().try_for_each(|line| dir.write("devices.deny", line))
 }
 
 fn number(number: Option<i64>) -> Result<Option<u32>, String> {
@@ -261,6 +298,19 @@ mod tests {
             {"allow":false,"type":"c","major":5,"minor":1,"access":"w"}]"#;
         let error = policy(json).unwrap_err();
         assert!(error.contains("linux.resources.devices[1]") && error.contains("punch a hole"), "{error}");
+    }
+
+    #[test]
+    fn an_update_allows_what_is_new_and_denies_what_is_gone() {
+        let before = Policy::listed("c 1:3 rwm\nb *:* m\nc 5:* r\n").unwrap();
+        let after = policy(
+            r#"[{"allow":true,"type":"c","major":1,"minor":3,"access":"r"},
+            {"allow":true,"type":"b","access":"m"},{"allow":true,"type":"c","major":5,"access":"rw"}]"#,
+        )
+        .unwrap();
+        assert_eq!(after.beyond(&before), ["c 5:* w"]);
+        assert_eq!(before.beyond(&after), ["c 1:3 wm"]);
+        assert_eq!(Policy::listed("a *:* rwm\n"), None);
     }
 
     #[test]
