@@ -14,6 +14,7 @@ use snapshot::UnpackOptions;
 use snapshot::tar::{Entry, Kind, Time, Writer};
 use store::{Lease, Start, StoreError};
 
+use crate::ahead::Stages;
 use crate::{Error, Image, Images, Result};
 
 /// Marks a configuration as a built-in image's.
@@ -253,7 +254,7 @@ impl Images {
             self.snapshots().discard_layer(layer)?;
         }
         let options = UnpackOptions { durable: false, ..self.snapshots().unpack_options() };
-        self.unpack_by(&manifest, &config, &options)?;
+        self.unpack_by(&manifest, &config, &mut Stages::new(), &options)?;
         Ok(())
     }
 }

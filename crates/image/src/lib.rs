@@ -11,6 +11,7 @@
 //!
 //! Nothing here reads the environment: callers bring configuration, policy and what is to be told of progress.
 
+mod ahead;
 mod archive;
 mod builtin;
 mod commit;

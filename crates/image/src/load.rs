@@ -16,6 +16,7 @@ use oci::image::{
 use snapshot::tar::{Kind, Reader};
 use store::{Ingest, Lease, Start};
 
+use crate::ahead::AheadWorkers;
 use crate::archive::{
     CONTAINERD_NAME, DOCKER_MANIFEST_FILE, DockerManifest, INDEX_FILE, STANDARD_NAME, decompress,
 };
@@ -45,25 +46,27 @@ struct Contents {
     links: HashMap<String, String>,
     index: Option<Vec<u8>>,
     docker: Option<Vec<u8>>,
+    ahead: AheadWorkers,
 }
 
 impl Images {
     /// Loads all images of an archive; `label` names it in errors.
     pub fn load(&self, label: &str, input: impl Read + Send) -> Result<Vec<Loaded>> {
-        let mut contents = Contents::new(label, self.store().lease()?);
+        let mut contents = Contents::new(label, self.store().lease()?, AheadWorkers::start(self));
         let input = decompress(input).map_err(|source| Error::io("read", label, source))?;
         contents.read_archive(input)?;
-        self.register(&contents)
+        self.register(contents)
     }
 
     /// Loads all images of the OCI layout at `path`.
     pub fn load_directory(&self, path: &Path) -> Result<Vec<Loaded>> {
-        let mut contents = Contents::new(&path.to_string_lossy(), self.store().lease()?);
+        let mut contents =
+            Contents::new(&path.to_string_lossy(), self.store().lease()?, AheadWorkers::start(self));
         contents.read_directory(path)?;
-        self.register(&contents)
+        self.register(contents)
     }
 
-    fn register(&self, contents: &Contents) -> Result<Vec<Loaded>> {
+    fn register(&self, contents: Contents) -> Result<Vec<Loaded>> {
         let targets = match (&contents.index, &contents.docker) {
             // Both are there since Docker 25: the index has the manifests as they were pushed.
             (Some(index), docker) => contents.targets_of_index(index, docker.as_deref())?,
@@ -74,17 +77,21 @@ impl Images {
                 );
             }
         };
+        let Contents { label, lease, ahead, .. } = contents;
+        let mut ahead = ahead.finish();
+        let options = self.snapshots().unpack_options();
         let mut loaded = Vec::new();
         for (target, names) in targets {
             // By its media type a collection knows what is below it, the unpacked layers included.
-            contents.lease.claim(&target)?;
+            lease.claim(&target)?;
             let manifests = self.present_manifests(&target)?;
             for (_, manifest) in &manifests {
                 let config = self.config(manifest)?;
-                self.unpack(manifest, &config)?;
+                self.unpack_by(manifest, &config, &mut ahead, &options)?;
             }
             let Some((_, first)) = manifests.first() else {
-                return Err(contents.wrong(&format!("it lacks the manifest {}", target.digest)));
+                let reason = format!("it lacks the manifest {}", target.digest);
+                return Err(Error::Archive { archive: label, reason });
             };
             loaded.push(Loaded { names, target, id: first.config.digest });
         }
@@ -101,7 +108,7 @@ impl Images {
 }
 
 impl Contents {
-    fn new(label: &str, lease: Lease) -> Contents {
+    fn new(label: &str, lease: Lease, ahead: AheadWorkers) -> Contents {
         Contents {
             label: label.to_owned(),
             lease,
@@ -109,6 +116,7 @@ impl Contents {
             links: HashMap::new(),
             index: None,
             docker: None,
+            ahead,
         }
     }
 
@@ -184,7 +192,7 @@ impl Contents {
     }
 
     /// Stores a blob. Files that are none, such as `VERSION` of old archives, are skipped.
-    fn blob(&self, path: &str, size: u64, content: &mut impl Read) -> Result<Option<Descriptor>> {
+    fn blob(&mut self, path: &str, size: u64, content: &mut impl Read) -> Result<Option<Descriptor>> {
         if let Some(name) = path.strip_prefix("blobs/") {
             let Ok(digest) = name.replacen('/', ":", 1).parse::<Digest>() else {
                 return Err(self.wrong(&format!("{path} is no blob's name")));
@@ -194,6 +202,7 @@ impl Contents {
                 ingest.restart()?;
                 self.copy(content, &mut ingest)?;
                 ingest.commit()?;
+                self.ahead.take(digest);
             }
             return Ok(Some(descriptor));
         }
@@ -204,6 +213,7 @@ impl Contents {
         let mut ingest = self.lease.ingest_unnamed("")?;
         let start = self.copy(content, &mut ingest)?;
         let blob = ingest.commit()?;
+        self.ahead.take(blob.digest);
         let kind = Compression::detect(&start).oci_layer();
         Ok(Some(Descriptor::new(kind, blob.digest, blob.size)))
     }

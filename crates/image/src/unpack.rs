@@ -6,6 +6,7 @@ use oci::image::{Digest, ImageConfig, Kind, Manifest};
 use snapshot::{LayerSource, UnpackOptions};
 use store::StoreError;
 
+use crate::ahead::Stages;
 use crate::{Error, Images, Result};
 
 impl Images {
@@ -13,13 +14,14 @@ impl Images {
     /// for an image without layers.
     pub fn unpack(&self, manifest: &Manifest, config: &ImageConfig) -> Result<Option<Digest>> {
         let options = self.snapshots().unpack_options();
-        self.unpack_by(manifest, config, &options)
+        self.unpack_by(manifest, config, &mut Stages::new(), &options)
     }
 
     pub(crate) fn unpack_by(
         &self,
         manifest: &Manifest,
         config: &ImageConfig,
+        ahead: &mut Stages,
         options: &UnpackOptions,
     ) -> Result<Option<Digest>> {
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
@@ -42,6 +44,6 @@ impl Images {
             };
             LayerSource { diff_id: *diff_id, open: Box::new(open) }
         });
-        Ok(self.snapshots().unpack(sources.collect(), options, &mut |_| {})?)
+        Ok(self.snapshots().unpack_with(sources.collect(), ahead, options, &mut |_| {})?)
     }
 }

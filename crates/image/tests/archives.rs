@@ -36,6 +36,7 @@ fn every_form_comes_back_the_same() {
         let there = images(&bed, &format!("there{at}"));
         let loaded = there.load("test", archive.as_slice()).unwrap();
         assert_eq!(loaded[0].names, [reference("app:1")]);
+        assert_eq!(std::fs::read_dir(there.snapshots().root().join("stage")).unwrap().count(), 0);
         let copy = find(&there, "app:1");
         assert_eq!((copy.id(), copy.target.digest), (image.id(), image.target.digest));
         assert_eq!(read(&there, &copy, "etc/os-release").unwrap(), b"NAME=changed\n");

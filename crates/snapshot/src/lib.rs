@@ -15,6 +15,7 @@
 //! A name under `layers/` is given after everything in it was synced, and after its parent's: whoever finds
 //! a layer finds all those below it. A snapshot is not synced: after a power cut it may be damaged, and says so.
 
+mod ahead;
 mod attributes;
 mod changed;
 mod changes;
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use oci::image::Digest;
 use rustix::fs::{Mode, OFlags};
 
+pub use ahead::Ahead;
 pub use changed::{Change, ChangedPath};
 pub use copy::copy_directory;
 pub use error::SnapshotError;

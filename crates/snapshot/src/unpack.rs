@@ -5,6 +5,7 @@
 //! that became ready meanwhile, then their names. Killed at any instant this leaves whole layers on whole
 //! layers, and stages that nobody holds.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -16,10 +17,10 @@ use std::time::Duration;
 use oci::image::Digest;
 use oci::image::config::chain_ids;
 
-use crate::layer::{Applied, ApplyOptions, LayerError, apply, inflate, limit_exceeded};
+use crate::layer::{Applied, ApplyOptions, Expected, LayerError, apply, inflate, limit_exceeded};
 use crate::layers::Record;
 use crate::stage::{Stage, sync_directory};
-use crate::{Result, SnapshotError, Snapshots, attributes};
+use crate::{Ahead, Result, SnapshotError, Snapshots, attributes};
 
 /// How long written data waits for the disk while layers are applied.
 const WRITE_BACK: Duration = Duration::from_millis(500);
@@ -52,6 +53,7 @@ struct Task<'a> {
     chain_id: Digest,
     ancestors: Vec<Digest>,
     source: LayerSource<'a>,
+    ahead: Option<Ahead>,
 }
 
 /// A layer applied to its stage.
@@ -79,6 +81,17 @@ impl Snapshots {
         options: &UnpackOptions,
         committed: &mut dyn FnMut(&Digest),
     ) -> Result<Option<Digest>> {
+        self.unpack_with(layers, &mut HashMap::new(), options, committed)
+    }
+
+    /// The same, with layers that were applied ahead, by DiffID: those are not opened.
+    pub fn unpack_with(
+        &self,
+        layers: Vec<LayerSource<'_>>,
+        ahead: &mut HashMap<Digest, Ahead>,
+        options: &UnpackOptions,
+        committed: &mut dyn FnMut(&Digest),
+    ) -> Result<Option<Digest>> {
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
         let chain = chain_ids(&diff_ids);
         let mut tasks = Vec::new();
@@ -88,6 +101,7 @@ impl Snapshots {
                 false => tasks.push(Task {
                     chain_id: chain[at],
                     ancestors: chain[..at].iter().rev().copied().collect(),
+                    ahead: ahead.remove(&source.diff_id),
                     source,
                 }),
             }
@@ -156,13 +170,18 @@ impl Snapshots {
     }
 
     fn apply_one(&self, task: Task<'_>, options: &UnpackOptions, limit: u64) -> Result<Ready> {
+        let Task { chain_id, ancestors, source: LayerSource { diff_id, open }, ahead } = task;
+        if let Some(Ahead { bytes, implied, stage, .. }) = ahead {
+            let record = Record { diff_id, ancestors, bytes };
+            stage.write("layer.json", &record)?;
+            return Ok(Ready { chain_id, record, stage, implied });
+        }
         let stage = self.stage()?;
         let root = stage.make_directory("fs", 0o755)?;
-        let Task { chain_id, ancestors, source: LayerSource { diff_id, open } } = task;
         let unpack = || {
             let compressed = open().map_err(|error| LayerError::from(crate::tar::TarError::Read(error)))?;
             std::thread::scope(|scope| {
-                let mut inflated = inflate(scope, compressed, limit, diff_id.algorithm())
+                let mut inflated = inflate(scope, compressed, limit, Expected::Nothing(diff_id.algorithm()))
                     .map_err(|error| LayerError::from(crate::tar::TarError::Read(error)))?;
                 let applied = apply(&mut inflated, root.as_fd(), &options.apply);
                 let applied = applied.map_err(|error| limit_exceeded(error, limit))?;
@@ -280,7 +299,7 @@ impl Snapshots {
     }
 
     /// What unprivileged users may still write to the file system, in bytes.
-    fn free_bytes(&self) -> Result<u64> {
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.directory);
         let stat = stat.map_err(|error| SnapshotError::io("ask for free space at", &self.root, error))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -280,6 +280,31 @@ fn three_hundred_layers_are_one_mount() {
     let top = unpack(&snapshots, &layers);
     snapshots.prepare("c", Some(&top)).unwrap();
     assert_eq!(Mounted::new(&snapshots, "c").names().len(), 300);
+}
+
+#[test]
+fn layers_applied_ahead_only_get_their_names() {
+    let root = tempfile::tempdir().unwrap();
+    let snapshots = Snapshots::open(root.path(), Driver::Overlay).unwrap();
+    let options = snapshots.unpack_options();
+    let archives =
+        [layer(&[file("a", "1"), dir("d")]), layer(&[file("d/b", "2")]), layer(&[file("unused", "")])];
+    let mut ahead = HashMap::new();
+    for (at, archive) in archives.iter().enumerate() {
+        let proved = (at == 0).then(|| Digest::sha256(archive));
+        let applied = snapshots.apply_ahead(archive.as_slice(), proved, &options).unwrap();
+        ahead.insert(*applied.diff_id(), applied);
+    }
+    assert!(snapshots.apply_ahead(&archives[0][..700], None, &options).is_err());
+    let sources = archives[..2].iter().map(|archive| LayerSource {
+        diff_id: Digest::sha256(archive),
+        open: Box::new(|| panic!("what was applied is not opened")),
+    });
+    let top = snapshots.unpack_with(sources.collect(), &mut ahead, &options, &mut |_| {}).unwrap();
+    let snapshot = snapshots.prepare("box", top.as_ref()).unwrap();
+    assert_eq!(snapshot.layout().unwrap().lower.len(), 3);
+    drop(ahead);
+    assert_eq!(std::fs::read_dir(root.path().join("stage")).unwrap().count(), 0);
 }
 
 #[test]

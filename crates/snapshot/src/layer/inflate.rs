@@ -18,8 +18,17 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 #[error("more than {0} bytes")]
 pub struct Excess(pub u64);
 
+/// What is known of the DiffID.
+#[derive(Clone, Copy, Debug)]
+pub enum Expected {
+    /// Nothing but the algorithm to find it by.
+    Nothing(Algorithm),
+    /// All: what comes was hashed before, and is not compressed.
+    Proved(Digest),
+}
+
 /// Inflates `compressed` in a thread of `scope`. No more than `limit` bytes come out before an error of
-/// [`Excess`]. `algorithm` is that of the expected DiffID.
+/// [`Excess`].
 ///
 /// # Errors
 /// Where no thread can be started.
@@ -27,12 +36,12 @@ pub fn inflate<'scope, R: Read + Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     compressed: R,
     limit: u64,
-    algorithm: Algorithm,
+    expected: Expected,
 ) -> io::Result<Inflated> {
     let (full, chunks) = sync_channel(WAITING);
     let (spare, empty) = channel();
     std::thread::Builder::new().spawn_scoped(scope, move || pump(compressed, limit, &full, &empty))?;
-    Ok(Inflated { chunks, spare, current: Vec::new(), at: 0, hasher: Hasher::new(algorithm), ended: false })
+    Ok(Inflated { chunks, spare, current: Vec::new(), at: 0, digest: Running::new(expected), ended: false })
 }
 
 type Chunk = io::Result<Vec<u8>>;
@@ -103,14 +112,32 @@ pub struct Inflated {
     spare: Sender<Vec<u8>>,
     current: Vec<u8>,
     at: usize,
-    hasher: Hasher,
+    digest: Running,
     ended: bool,
+}
+
+/// A digest on its way.
+enum Running {
+    Hashed(Hasher),
+    Proved(Digest),
+}
+
+impl Running {
+    fn new(expected: Expected) -> Running {
+        match expected {
+            Expected::Nothing(algorithm) => Running::Hashed(Hasher::new(algorithm)),
+            Expected::Proved(digest) => Running::Proved(digest),
+        }
+    }
 }
 
 impl Inflated {
     /// The digest of what was read: the DiffID, once the stream is at its end.
     pub fn digest(self) -> Digest {
-        self.hasher.finish()
+        match self.digest {
+            Running::Hashed(hasher) => hasher.finish(),
+            Running::Proved(digest) => digest,
+        }
     }
 }
 
@@ -119,7 +146,9 @@ impl BufRead for Inflated {
         if self.at == self.current.len() && !self.ended {
             let next =
                 self.chunks.recv().map_err(|_| io::Error::other("the decompressing thread died"))??;
-            self.hasher.update(&next);
+            if let Running::Hashed(hasher) = &mut self.digest {
+                hasher.update(&next);
+            }
             self.ended = next.is_empty();
             self.at = 0;
             // The thread may have ended; then nobody needs the buffer.

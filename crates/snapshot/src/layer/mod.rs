@@ -21,6 +21,6 @@ pub use apply::{Applied, ApplyOptions, Devices, Plain, Process, apply};
 pub use diff::{Packing, diff, diff_without, pack};
 pub use error::LayerError;
 pub(crate) use error::limit_exceeded;
-pub use inflate::{Inflated, inflate};
+pub use inflate::{Expected, Inflated, inflate};
 pub use whiteout::XattrNamespace;
 pub(crate) use whiteout::{is_opaque, is_overlays, is_whiteout, make as make_whiteout, make_opaque};
