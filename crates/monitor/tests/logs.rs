@@ -5,6 +5,7 @@ mod monitored;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use monitor::log::{self, Driver, Query, Sink, Writer};
@@ -163,6 +164,39 @@ fn options_of_local_logs_hold_for_json_too() {
     let mut collected = Collected::default();
     read_log(&config, &mut collected, Query { tail: Some(2), ..Query::default() });
     assert_eq!(collected.text().0, "998\n999\n");
+}
+
+#[test]
+fn a_full_disk_stops_nobody_and_the_log_says_so() {
+    for driver in [Driver::Local, Driver::JsonFile] {
+        let bed = Testbed::new();
+        let disk = bed.path().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let mount = |args: &[&str]| {
+            let status = Command::new(args[0]).args(&args[1..]).arg(&disk).status().unwrap();
+            assert!(status.success(), "{args:?}");
+        };
+        mount(&["mount", "-t", "tmpfs", "-o", "size=256k", bed.name()]);
+        let config = log_config(&disk.join("logs"), driver);
+        let mut writer = Writer::open(&config, log::Begun::default(), Duration::ZERO).unwrap();
+        writer.write(Stream::Stdout, b"before\n");
+        std::fs::write(disk.join("ballast"), vec![0; 128 << 10]).unwrap();
+        for _ in 0..20 {
+            writer.write(Stream::Stdout, &[b"x".repeat(9_999), b"\n".to_vec()].concat());
+        }
+        std::fs::remove_file(disk.join("ballast")).unwrap();
+        writer.write(Stream::Stdout, b"after\n");
+        let mut collected = Collected::default();
+        read_log(&config, &mut collected, Query::default());
+        drop(writer);
+        mount(&["umount"]);
+        let (out, err) = collected.text();
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!((lines[0], lines[lines.len() - 1]), ("before", "after"));
+        assert!(lines[1..lines.len() - 1].iter().all(|line| line.len() == 9_999), "lines are whole");
+        assert!(lines.len() < 20, "the disk was full");
+        assert!(err.starts_with("[berth: up to ") && err.contains("No space left on device"), "{err}");
+    }
 }
 
 fn file_names(dir: &Path) -> Vec<String> {

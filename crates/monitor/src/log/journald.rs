@@ -278,6 +278,80 @@ mod tests {
         assert_eq!(out, b"A=1\nB\n\x03\0\0\0\0\0\0\x001\n2\n");
     }
 
+    /// A journal that nobody reads from unless the test does.
+    fn journal(mode: Mode, most: u64) -> (std::os::unix::net::UnixDatagram, Journal, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut config = crate::log::model::config(dir.path(), crate::log::Driver::Journald);
+        (config.mode, config.max_buffer_size) = (mode, most);
+        config.attrs.insert("com.example/tier".to_owned(), "web".to_owned());
+        let journal = Journal::open(&path, &config, Default::default()).unwrap();
+        (socket, journal, dir)
+    }
+
+    fn received(socket: &std::os::unix::net::UnixDatagram) -> Option<String> {
+        let mut buffer = vec![0; 1 << 17];
+        let n = socket.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..n].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_entry_has_dockers_fields() {
+        let (socket, mut journal, _dir) = journal(Mode::Blocking, 0);
+        journal.write(Stream::Stderr, b"first\nbegun").unwrap();
+        let entry = received(&socket).unwrap();
+        for field in [
+            "CONTAINER_ID=c0ffee\n",
+            "CONTAINER_NAME=box\n",
+            "CONTAINER_TAG=c0ffee\n",
+            "COM_EXAMPLE_TIER=web\n",
+            "PRIORITY=3\n",
+            "MESSAGE=first\n",
+        ] {
+            assert!(entry.contains(field), "{field} in {entry}");
+        }
+        assert_eq!(received(&socket), None);
+        journal.end_lines().unwrap();
+        assert!(received(&socket).unwrap().contains("MESSAGE=begun\n"));
+    }
+
+    #[test]
+    fn a_large_entry_goes_as_a_file() {
+        let (socket, mut journal, _dir) = journal(Mode::Blocking, 0);
+        journal.write(Stream::Stdout, &[b"x".repeat(900_000), b"\n".to_vec()].concat()).unwrap();
+        let socket = OwnedFd::from(socket);
+        let mut text = String::new();
+        let mut file = File::from(crate::stdio::receive_fd(&socket).unwrap());
+        io::Seek::rewind(&mut file).unwrap();
+        io::Read::read_to_string(&mut file, &mut text).unwrap();
+        assert!(text.contains(&format!("MESSAGE={}\n", "x".repeat(900_000))));
+    }
+
+    #[test]
+    fn a_journal_that_is_slow_makes_nobody_wait_in_mode_non_blocking() {
+        let (socket, mut journal, _dir) = journal(Mode::NonBlocking, 100_000);
+        for n in 0..10_000 {
+            journal.write(Stream::Stdout, format!("line {n}\n").as_bytes()).unwrap();
+        }
+        assert!(journal.blocked().is_some());
+        let mut lines = Vec::new();
+        while let Some(entry) = received(&socket) {
+            let message =
+                entry.lines().find_map(|line| line.strip_prefix("MESSAGE=line ")).map(str::to_owned);
+            lines.push(message.unwrap().parse::<usize>().unwrap());
+            journal.pass_on().unwrap();
+        }
+        assert!(journal.blocked().is_none());
+        let first: Vec<usize> = (0..lines.len()).collect();
+        assert!(
+            lines == first && lines.len() < 10_000,
+            "the newest were dropped, not {} oldest",
+            lines.len()
+        );
+    }
+
     #[test]
     fn names_are_made_fit_for_the_journal() {
         assert_eq!(field_name("com.example/tier"), "COM_EXAMPLE_TIER");
