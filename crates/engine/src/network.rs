@@ -76,7 +76,16 @@ pub(crate) fn request(container: &Container) -> Result<Option<AttachRequest>> {
         endpoints: endpoints.collect::<Result<_>>()?,
         ports: ports(container)?,
         rate: None,
+        dns: servers(&host.dns)?,
     }))
+}
+
+/// `--dns`.
+fn servers(named: &[String]) -> Result<Vec<IpAddr>> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| Error::Invalid(format!("invalid address of a DNS server: {text:?}")))
+    };
+    named.iter().map(parse).collect()
 }
 
 fn endpoint(network: String, asked: &EndpointSettings) -> Result<EndpointRequest> {

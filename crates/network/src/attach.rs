@@ -41,6 +41,7 @@ impl Networks {
             name: request.name.clone(),
             hostname: request.hostname.clone(),
             rate: request.rate,
+            dns: request.dns.clone(),
             ..Attachment::default()
         };
         let made = self.attach_all(request, &mut attachment, namespace);

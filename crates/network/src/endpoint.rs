@@ -24,6 +24,8 @@ pub struct AttachRequest {
     pub ports: Vec<PortRequest>,
     /// Bits a second that it may send, and receive, on each interface.
     pub rate: Option<u64>,
+    /// The servers for names that are no container's (`--dns`); the host's where there are none.
+    pub dns: Vec<IpAddr>,
 }
 
 /// A connection to one network, as asked for.
@@ -152,6 +154,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether names of containers are resolved in its network.
+    #[must_use]
+    pub fn resolves_names(&self) -> bool {
+        !self.dns_names.is_empty()
+    }
+
     /// Its address of a family.
     #[must_use]
     pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
@@ -182,6 +190,8 @@ pub struct Attachment {
     pub endpoints: Vec<Endpoint>,
     pub ports: Vec<PublishedPorts>,
     pub rate: Option<u64>,
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
 }
 
 impl Attachment {

@@ -53,7 +53,7 @@ impl<'a> Leases<'a> {
         };
         // The hint keeps the search short and an address unused for a while after its end; nothing depends on it.
         let next = range.offset(found).unwrap_or(0).wrapping_add(1);
-        let _ = std::fs::write(&hint, next.to_string());
+        write_hint(&hint, next);
         Ok(Some(found))
     }
 
@@ -127,6 +127,12 @@ impl<'a> Leases<'a> {
     fn path(&self, address: IpAddr) -> PathBuf {
         self.dir.join(address.to_string())
     }
+}
+
+/// Without cutting the file short first, which on ext4 would mean to write it out: the number has always as many digits.
+fn write_hint(path: &Path, next: u128) {
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{next:039}").as_bytes()));
 }
 
 /// Gives an address back, where it is the owner's.

@@ -31,6 +31,7 @@ mod cni;
 mod connect;
 mod detach;
 mod disk;
+mod dns;
 mod driver;
 mod endpoint;
 mod error;
@@ -49,6 +50,7 @@ mod settings;
 mod subnet;
 mod sysctl;
 
+pub use dns::{RESOLVER, Resolver, Trace, TraceStep};
 pub use endpoint::{
     AttachRequest, Attachment, Endpoint, EndpointRequest, PortRequest, Protocol, PublishedPorts,
 };

@@ -19,6 +19,7 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const CMP_EQUAL: u32 = 0;
 const CMP_OTHER: u32 = 1;
+const CSUM_INET: u32 = 1;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const META_IIFNAME: u32 = 6;
@@ -255,6 +256,29 @@ impl Rule {
     /// Counts.
     pub fn count(self) -> Self {
         self.add("counter", data())
+    }
+
+    /// Only what a UDP or TCP port of an IPv4 address gets, or sends where `sent` is set.
+    pub fn ipv4_port(self, sent: bool, address: [u8; 4], protocol: u8, port: u16) -> Self {
+        let rule = self.family(false);
+        let rule = if sent { rule.source(false, 0) } else { rule.destination(false, 0) };
+        let rule =
+            rule.compare(0, CMP_EQUAL, &address).meta(META_L4PROTO, 0).compare(0, CMP_EQUAL, &[protocol]);
+        rule.payload(TRANSPORT_HEADER, if sent { 0 } else { 2 }, 2, 0).compare(
+            0,
+            CMP_EQUAL,
+            &port.to_be_bytes(),
+        )
+    }
+
+    /// Writes another port into the packet: its source's where `sent` is set, else its destination's. No connection is
+    /// tracked for it.
+    pub fn write_port(self, sent: bool, protocol: u8, port: u16) -> Self {
+        let load = value(data().big(1, REGISTER_0), 2, &port.to_be_bytes());
+        let checksum = if i32::from(protocol) == libc::IPPROTO_UDP { 6 } else { 16 };
+        let store =
+            data().big(5, REGISTER_0).big(2, TRANSPORT_HEADER).big(3, if sent { 0 } else { 2 }).big(4, 2);
+        self.add("immediate", load).add("payload", store.big(6, CSUM_INET).big(7, checksum))
     }
 
     /// Decides.

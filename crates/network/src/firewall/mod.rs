@@ -11,8 +11,11 @@
 mod elements;
 mod expression;
 mod foreign;
+pub(crate) mod loopback;
 mod ruleset;
 mod table;
+
+use std::sync::Mutex;
 
 use namespace::netlink::{BatchRefusal, Netlink, Refusal, Request, attributes, text};
 use rustix::io::Errno;
@@ -35,12 +38,35 @@ const ERESTART: i32 = 85;
 /// A socket to nf_tables in the host's network namespace.
 struct Firewall {
     netlink: Netlink,
+    namespace: u64,
+}
+
+/// The socket that was used last. It stays open: its end waits until the kernel has freed what was deleted by whomever,
+/// which is a grace period of RCU, 10 ms and more. So that is left to the end of the process.
+static LAST: Mutex<Option<Firewall>> = Mutex::new(None);
+
+/// Does something by a socket to nf_tables, which is opened at its first use.
+fn with_firewall<T>(work: impl FnOnce(&Firewall) -> Result<T>) -> Result<T> {
+    let last = || LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let own = own_namespace()?;
+    let kept = last().take().filter(|firewall| firewall.namespace == own);
+    let firewall = kept.map_or_else(|| Firewall::open(own), Ok)?;
+    let outcome = work(&firewall);
+    *last() = Some(firewall);
+    outcome
+}
+
+/// The inode of the caller's network namespace, which tells it from others.
+fn own_namespace() -> Result<u64> {
+    let path = "/proc/thread-self/ns/net";
+    let stat = rustix::fs::stat(path).map_err(|errno| Error::file("look up", path.as_ref(), errno))?;
+    Ok(stat.st_ino)
 }
 
 impl Firewall {
-    fn open() -> Result<Self> {
+    fn open(namespace: u64) -> Result<Self> {
         let netlink = Netlink::open_netfilter().map_err(no_nf_tables)?;
-        Ok(Self { netlink })
+        Ok(Self { netlink, namespace })
     }
 
     /// The generation that the rules of the host are of.
@@ -126,19 +152,22 @@ impl Networks {
     }
 
     fn put_elements(&self, elements: Vec<Element>) -> Result<()> {
-        let firewall = Firewall::open()?;
+        with_firewall(|firewall| self.put_by(firewall, &elements))
+    }
+
+    fn put_by(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
         let before = firewall.generation()?;
-        if self.known_generation() != Some(before) && self.mend(&firewall, before)? {
+        if self.known_generation() != Some(before) && self.mend(firewall, before)? {
             // Written from disk, where these elements stand already.
             return Ok(());
         }
         if elements.is_empty() {
             return Ok(());
         }
-        match firewall.commit(table::change(INET, TABLE, &elements, true), None) {
-            Ok(()) => self.note_generation(&firewall, before),
+        match firewall.commit(table::change(INET, TABLE, elements, true), None) {
+            Ok(()) => self.note_generation(firewall, before),
             // Something of the table went away just now, or another life of the container left elements behind.
-            Err(_) => self.write_anew(&firewall),
+            Err(_) => self.write_anew(firewall),
         }
     }
 
@@ -146,17 +175,18 @@ impl Networks {
         if elements.is_empty() {
             return Ok(());
         }
-        let firewall = Firewall::open()?;
+        with_firewall(|firewall| self.take_by(firewall, &elements))
+    }
+
+    fn take_by(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
         let before = firewall.generation()?;
-        match firewall.commit(table::change(INET, TABLE, &elements, false), None) {
-            Ok(()) => self.note_generation(&firewall, before),
+        match firewall.commit(table::change(INET, TABLE, elements, false), None) {
+            Ok(()) => self.note_generation(firewall, before),
             // All are away with the table.
             Err(refused) if refused.refusal.errno == Errno::NOENT && !firewall.is_whole().unwrap_or(true) => {
                 Ok(())
             }
-            Err(refused) if refused.refusal.errno == Errno::NOENT => {
-                self.take_one_by_one(&firewall, &elements)
-            }
+            Err(refused) if refused.refusal.errno == Errno::NOENT => self.take_one_by_one(firewall, elements),
             Err(refused) => {
                 Err(Error::kernel("remove elements from", "nftables table inet berth", refused.refusal))
             }
@@ -273,8 +303,7 @@ impl Networks {
 
     /// Looks at everything, and makes what is missing.
     pub(crate) fn repair_firewall(&self) -> Result<()> {
-        let firewall = Firewall::open()?;
-        self.write_anew(&firewall)
+        with_firewall(|firewall| self.write_anew(firewall))
     }
 }
 
