@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod manifest;
 mod manual;
+mod network;
 mod output;
 mod system;
 mod values;
@@ -47,7 +48,11 @@ const COMMANDS: &[Entry] = &[
     command!("attach", "Attach to a running container", container::attach::Attach),
     quick!("update", "Change the limits of one or more containers", container::update),
     command!("wait", "Wait until containers stop, and print their exit codes", container::wait::Wait),
-    command!("inspect", "Show all that is known of containers, images or volumes", inspect::Inspect),
+    command!(
+        "inspect",
+        "Show all that is known of containers, images, networks or volumes",
+        inspect::Inspect
+    ),
     command!("top", "Show the processes of a container", container::top::Top),
     command!("stats", "Show what containers use, again and again", container::stats::Stats),
     command!("port", "Show where ports of a container are published", container::port::Port),
@@ -69,6 +74,7 @@ const COMMANDS: &[Entry] = &[
     command!("login", "Log in to a registry", login::Login),
     command!("logout", "Log out from a registry", logout::Logout),
     group!("manifest", "Manage manifests and lists of them", manifest::COMMANDS),
+    group!("network", "Manage networks", network::COMMANDS),
     group!("volume", "Manage volumes", volume::COMMANDS),
     command!("layers", "Show what a container's root is made of", layers::Layers),
     command!("events", "Show what happens to containers and images", events::Events),

@@ -128,6 +128,15 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The network's error that this is, where it is one.
+    #[must_use]
+    pub fn network(&self) -> Option<&::network::Error> {
+        match self {
+            Error::Network(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// `operation` on `path` failed with `source`.
     pub(crate) fn io(
         operation: &'static str,

@@ -2,8 +2,9 @@
 //! giving back at its end.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest};
 
@@ -11,8 +12,9 @@ use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::spec::{Host, Place, Places};
-use crate::state::Port;
+use crate::state::{Port, State};
 
 /// What a container is connected with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +58,100 @@ impl Engine {
     pub(crate) fn disconnect(&self, id: &str) -> Result<()> {
         Ok(self.networks().detach(id)?)
     }
+}
+
+impl Engine {
+    /// `network connect`: a container, running or not, gets one more network.
+    ///
+    /// # Errors
+    /// Where it is in it already, has no network namespace of its own, or the network refuses.
+    pub fn join_network(&self, container: &Container, network: &str, asked: &EndpointSettings) -> Result<()> {
+        let (lock, mut state) = self.lock(container)?;
+        let Some(mut record) = lock.container()? else {
+            return Err(Error::NoSuchContainer(container.name.clone()));
+        };
+        let (networks, mode) = (self.networks(), &record.asked.host_config.network_mode);
+        if !Place::of(mode).is_new() {
+            let cause = "container sharing network namespace with another container or host cannot be connected to any other network";
+            return Err(Error::Conflict(cause.to_owned()));
+        }
+        let network = networks.find(network)?;
+        let wanted = endpoint(network.name.clone(), asked)?;
+        if let Some(namespace) = namespace(&state)? {
+            let attachment = networks.connect(&record.id, &record.name, &wanted, namespace.as_fd())?;
+            let connected = connected(&record, &attachment);
+            (state.networks, state.ports) = (connected.networks, connected.ports);
+        }
+        let mut all = record.networks();
+        all.retain(|name| name != "none");
+        if all.contains(&network.name) && !state.status.is_active() {
+            return Err(
+                ::network::Error::AlreadyConnected { network: network.name, container: record.name }.into()
+            );
+        }
+        if record.asked.host_config.network_mode == "none" {
+            network.name.clone_into(&mut record.asked.host_config.network_mode);
+        }
+        let config = &mut record.asked.networking_config.endpoints_config;
+        for name in all {
+            config.entry(name).or_default();
+        }
+        config.insert(network.name.clone(), asked.clone());
+        lock.write_container(&record)?;
+        lock.write_state(&state)?;
+        self.tell_of_network("connect", &network, &record.id);
+        Ok(())
+    }
+
+    /// `network disconnect`: a container, running or not, loses a network.
+    ///
+    /// # Errors
+    /// Where it is not in it, or the kernel refuses.
+    pub fn leave_network(&self, container: &Container, network: &str) -> Result<()> {
+        let (lock, mut state) = self.lock(container)?;
+        let Some(mut record) = lock.container()? else {
+            return Err(Error::NoSuchContainer(container.name.clone()));
+        };
+        let networks = self.networks();
+        let network = networks.find(network)?;
+        let mut all = record.networks();
+        if !all.contains(&network.name) {
+            let container = record.id.clone();
+            return Err(::network::Error::NotConnected { network: network.name, container }.into());
+        }
+        if let Some(namespace) = namespace(&state)? {
+            let attachment = networks.disconnect(&record.id, &network.name, Some(namespace.as_fd()))?;
+            let connected = connected(&record, &attachment);
+            (state.networks, state.ports) = (connected.networks, connected.ports);
+        }
+        all.retain(|name| *name != network.name);
+        let mode = all.first().cloned().unwrap_or_else(|| "none".to_owned());
+        record.asked.host_config.network_mode = mode;
+        let config = &mut record.asked.networking_config.endpoints_config;
+        config.remove(&network.name);
+        for name in all {
+            config.entry(name).or_default();
+        }
+        lock.write_container(&record)?;
+        lock.write_state(&state)?;
+        self.tell_of_network("disconnect", &network, &record.id);
+        Ok(())
+    }
+
+    fn tell_of_network(&self, action: &str, network: &::network::Network, container: &str) {
+        let attributes = [("container", container), ("name", &network.name), ("type", network.driver.name())];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.events().emit(&[Event::new("network", action, &network.id, attributes.into())]);
+    }
+}
+
+/// The network namespace of a container, where it runs.
+fn namespace(state: &State) -> Result<Option<File>> {
+    if !state.status.is_active() || state.pid <= 0 {
+        return Ok(None);
+    }
+    let path = format!("/proc/{}/ns/net", state.pid);
+    Ok(Some(File::open(&path).map_err(|error| Error::io("open", &path, error))?))
 }
 
 /// What a container asks of the networks; nothing where it has the host's, another's, or none.

@@ -125,6 +125,26 @@ pub struct PublishedPorts {
     pub protocol: Protocol,
 }
 
+impl fmt::Display for PublishedPorts {
+    /// As `docker ps` has it: `0.0.0.0:8080 -> 80/tcp`, several with both ends.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host_ip, host, container, count, protocol } = *self;
+        let address = if host_ip.is_ipv6() { format!("[{host_ip}]") } else { host_ip.to_string() };
+        match count {
+            1 => write!(formatter, "{address}:{host} -> {container}/{protocol}"),
+            _ => {
+                let more = count - 1;
+                write!(
+                    formatter,
+                    "{address}:{host}-{} -> {container}-{}/{protocol}",
+                    host + more,
+                    container + more
+                )
+            }
+        }
+    }
+}
+
 /// A connection to one network, as it came about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -112,6 +112,20 @@ impl Link {
 }
 
 impl Traffic {
+    /// The same as the other end of a veth pair counts it.
+    pub(crate) fn other_end(self) -> Self {
+        Self {
+            rx_packets: self.tx_packets,
+            tx_packets: self.rx_packets,
+            rx_bytes: self.tx_bytes,
+            tx_bytes: self.rx_bytes,
+            rx_errors: self.tx_errors,
+            tx_errors: self.rx_errors,
+            rx_dropped: self.tx_dropped,
+            tx_dropped: self.rx_dropped,
+        }
+    }
+
     /// struct rtnl_link_stats64 begins with these.
     fn parse(value: &[u8]) -> Self {
         let at = |place: usize| {

@@ -158,6 +158,7 @@ impl Networks {
             let subnet = pools::free(&network.name, &used, &routes)?;
             network.ipam.config.insert(0, pool(subnet));
         } else if !shared && let Some(pool) = network.pool(false) {
+            pools::check(&network.name, pool.subnet, &used)?;
             pools::check_routes(&network.name, pool.subnet, &routes, None)?;
         }
         if network.enable_ipv6 && network.pool(true).is_none() {

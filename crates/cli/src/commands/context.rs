@@ -92,6 +92,15 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         {
             return Some(format!("`berth login {registry}` keeps credentials for it"));
         }
+        if let Some(hint) = error.downcast_ref().and_then(network::Error::hint) {
+            return Some(hint);
+        }
+        // An engine's error that is a network's has only the causes of that for its own.
+        if let Some(hint) =
+            error.downcast_ref().and_then(engine::Error::network).and_then(network::Error::hint)
+        {
+            return Some(hint);
+        }
         current = error.source();
     }
     None

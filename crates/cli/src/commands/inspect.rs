@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::output::{format, print};
-use super::{Outcome, container, image, told, volume};
+use super::{Outcome, container, image, network, told, volume};
 
 #[derive(Args)]
 pub struct Inspect {
@@ -32,6 +32,7 @@ pub struct Inspect {
 enum Kind {
     Container,
     Image,
+    Network,
     Volume,
 }
 
@@ -63,6 +64,7 @@ impl Kind {
         match self {
             Kind::Container => "container",
             Kind::Image => "image",
+            Kind::Network => "network",
             Kind::Volume => "volume",
         }
     }
@@ -71,6 +73,7 @@ impl Kind {
         match self {
             Kind::Container => container::inspect::find(context, name, size),
             Kind::Image => image::inspect::find(context, name),
+            Kind::Network => network::find(context, name),
             Kind::Volume => volume::find(context, name),
         }
     }
