@@ -1,84 +1,36 @@
-//! `cargo xtask try`: a first container, made of nothing but this machine.
-//!
-//! No image and no registry: the container's root is an empty directory with the host's programs and
-//! libraries mounted into it, read-only.
+//! `cargo xtask try`: a first container, of an image that is built into berth.
 
 use std::fs;
 use std::io::IsTerminal;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::{Value, json};
-
 use crate::berth::{self, Profile};
-use crate::process::{self, Context, Failure, Outcome};
+use crate::process::{Context, Failure, Outcome};
 
-/// Where a host keeps its programs and libraries.
-const PROGRAMS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-
-/// What runs when nothing is asked for.
-const GREETING: &str = r#"
-echo "Hello from $(uname -n): process $$ of its own pid namespace, user $(id -u),"
-echo "with $(ls -d /proc/[0-9]* | wc -l) processes and $(ls /sys/class/net | wc -l) network interface in sight."
-"#;
-
-/// Builds berth and runs a command, by default a greeting, in a container.
+/// Builds berth and runs `hello`, which reports what isolates it; or a command among this host's own programs.
 pub fn run(args: &[String]) -> Outcome {
     let berth = berth::build(Profile::Release)?;
-    let bundle = Bundle(std::env::temp_dir().join(format!("berth-try-{}", std::process::id())));
-    fs::create_dir(&bundle.0).context(bundle.0.display())?;
-    fs::create_dir(bundle.0.join("rootfs")).context("create rootfs")?;
-    let mut spec = Command::new(&berth);
-    spec.args(["oci", "spec", "--bundle"]).arg(&bundle.0);
-    let as_root = fs::metadata(&bundle.0).context(bundle.0.display())?.uid() == 0;
-    if !as_root {
-        spec.arg("--rootless");
-    }
-    process::read(&mut spec)?;
-    configure(&bundle.0, args)?;
-    let id = format!("try-{}", std::process::id());
-    let status = Command::new(&berth)
-        .args(["oci", "run", "--bundle"])
-        .arg(&bundle.0)
-        .arg(&id)
-        .status()
-        .context(format!("berth oci run {id}"))?;
-    if status.success() { Ok(()) } else { Err(Failure::new(format!("berth oci run {id}: {status}"))) }
+    let root = Root(std::env::temp_dir().join(format!("berth-try-{}", std::process::id())));
+    fs::create_dir(&root.0).context(root.0.display())?;
+    let mut run = Command::new(&berth);
+    run.arg("--root").arg(&root.0).args(["run", "--rm", "--network", "none", "--hostname", "berth"]);
+    match args.is_empty() {
+        true => run.arg("hello"),
+        false if std::io::stdin().is_terminal() => run.args(["-it", "host"]),
+        false => run.args(["-i", "host"]),
+    };
+    let status = run.args(args).status().context("berth run")?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("berth run: {status}"))) }
 }
 
-/// Removes the bundle when dropped; the container's mounts lived in its own mount namespace.
-struct Bundle(PathBuf);
+/// Where berth keeps its state meanwhile; nothing of it is mounted, but in containers.
+struct Root(PathBuf);
 
-impl Drop for Bundle {
+impl Drop for Root {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("remove {}: {error}", self.0.display());
         }
     }
-}
-
-/// Rewrites the default config.json: the command, and the host's programs in an empty root.
-fn configure(bundle: &Path, args: &[String]) -> Outcome {
-    let config = bundle.join("config.json");
-    let text = fs::read(&config).context(config.display())?;
-    let mut spec: Value = serde_json::from_slice(&text).context(config.display())?;
-    spec["process"]["args"] = if args.is_empty() { json!(["sh", "-c", GREETING]) } else { json!(args) };
-    spec["process"]["terminal"] = json!(!args.is_empty() && std::io::stdin().is_terminal());
-    spec["hostname"] = json!("berth");
-    let mounts =
-        spec["mounts"].as_array_mut().ok_or_else(|| Failure::new("the default spec has no mounts"))?;
-    for name in PROGRAMS {
-        let host = Path::new("/").join(name);
-        let Ok(metadata) = host.symlink_metadata() else { continue };
-        if metadata.is_symlink() {
-            let target = fs::read_link(&host).context(host.display())?;
-            symlink(target, bundle.join("rootfs").join(name)).context(format!("link {name}"))?;
-        } else {
-            mounts.push(
-                json!({"destination": host, "source": host, "type": "none", "options": ["rbind", "ro"]}),
-            );
-        }
-    }
-    fs::write(&config, spec.to_string()).context(config.display())
 }

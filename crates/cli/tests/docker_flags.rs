@@ -82,7 +82,9 @@ fn flags(help: &str) -> Flags {
             }
             _ => (None, &words[..]),
         };
-        let Some(long) = rest.first().and_then(|word| word.strip_prefix("--")) else { continue };
+        let Some(word) = rest.first().and_then(|word| word.strip_prefix("--")) else { continue };
+        // `--pause[=<BOOL>]` is a switch that may be given a value.
+        let long = word.split('[').next().unwrap_or(word);
         // Flags stand at the beginning of a line, texts that mention some do not.
         if indent > 6 {
             continue;
@@ -94,9 +96,10 @@ fn flags(help: &str) -> Flags {
         };
         flags.insert(long.to_owned(), (short, takes_value));
         // clap tells other names at the end of the text.
-        let aliases = line.split_once("[aliases: ").map_or("", |(_, aliases)| aliases);
+        let aliases = line.split_once("[alias").and_then(|(_, rest)| rest.split_once(": "));
+        let aliases = aliases.map_or("", |(_, aliases)| aliases);
         for alias in aliases.trim_end_matches(']').split(", ").filter_map(|alias| alias.strip_prefix("--")) {
-            flags.insert(alias.to_owned(), (None, takes_value));
+            flags.insert(alias.to_owned(), (short, takes_value));
         }
     }
     flags

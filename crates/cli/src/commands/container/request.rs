@@ -53,7 +53,6 @@ pub struct Request {
     pub detach: bool,
     pub detach_keys: Option<String>,
     pub sig_proxy: bool,
-    pub dry_run: bool,
     attach: Vec<Stream>,
     entrypoint: Option<String>,
     env: Vec<String>,
@@ -81,7 +80,6 @@ impl Default for Request {
             detach: false,
             detach_keys: None,
             sig_proxy: true,
-            dry_run: false,
             attach: Vec::new(),
             entrypoint: None,
             env: Vec::new(),
@@ -156,9 +154,6 @@ const RUN_OPTIONS: &[Flag<Request>] = &[
             Ok(())
         },
     ),
-    RequestFlag::switch("dry-run", "Print what would be done, and do nothing", |request, on| {
-        request.dry_run = on;
-    }),
 ];
 
 const OPTIONS: &[Flag<Request>] = &[
