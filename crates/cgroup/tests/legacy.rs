@@ -187,7 +187,7 @@ fn an_update_of_devices_denies_nothing_that_is_allowed_before_and_after() {
     let mut user = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut word = [0; 3];
     std::io::Read::read_exact(user.stdout.as_mut().unwrap(), &mut word).unwrap();
-    for _ in 0..300 {
+    for _ in 0..2000 {
         group.apply(&more).unwrap();
         group.apply(&few).unwrap();
     }
