@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use oci::spec::{Mount, Spec};
 
+use crate::config::DeviceRequest;
 use crate::container::Container;
 use crate::copy::tree_of_process;
 use crate::engine::Engine;
@@ -16,7 +17,7 @@ use crate::mounts::{Planned, Realized, Surroundings, realize};
 use crate::record::make_directory;
 use crate::spec::{Found, Host, Place, Places, Request, plan};
 use crate::users::{Accounts, User};
-use crate::{devices, provision};
+use crate::{cdi, devices, provision};
 
 /// A container's configuration for the runtime.
 #[derive(Debug)]
@@ -57,7 +58,8 @@ impl Engine {
             etc: Some(&etc),
             init: init.as_deref(),
         };
-        let spec = plan(&request)?;
+        let mut spec = plan(&request)?;
+        apply_devices(&mut spec, &asked.host_config.resources.device_requests)?;
         Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver: host.cgroup_driver() })
     }
 
@@ -179,6 +181,17 @@ impl Engine {
             Error::Conflict(cause)
         })
     }
+}
+
+/// Devices by name: what their vendors say that a container needs for them.
+fn apply_devices(spec: &mut Spec, requests: &[DeviceRequest]) -> Result<()> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let invalid = |error: cdi::CdiError| Error::Invalid(error.to_string());
+    let names = cdi::names(requests).map_err(invalid)?;
+    let edits = cdi::Registry::read().and_then(|registry| registry.edits(&names)).map_err(invalid)?;
+    edits.iter().try_for_each(|edit| cdi::apply(spec, edit)).map_err(invalid)
 }
 
 /// Where in the specification the mounts are that were opened.

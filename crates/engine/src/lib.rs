@@ -6,6 +6,7 @@
 mod attach;
 mod attend;
 mod boot;
+pub mod cdi;
 pub mod check;
 mod clock;
 mod commit;
