@@ -73,10 +73,22 @@ impl Engine {
         Ok(root)
     }
 
+    /// What a volume is. It is filled from the image now, for what is copied there would keep it from that later.
+    fn filled_volume(&self, root: &OwnedFd, one: &Planned) -> Result<Content> {
+        let volumes = self.volumes();
+        let volume = volumes.get(&one.mount.source)?;
+        let options = one.mount.volume_options.clone().unwrap_or_default();
+        let content = volume.content();
+        if matches!(content, Content::Directory(_)) && !options.no_copy && options.subpath.is_empty() {
+            crate::volumes::populate(&volumes, &volume, root.as_fd(), one.destination())?;
+        }
+        Ok(content)
+    }
+
     fn mount_within(&self, root: &OwnedFd, one: &Planned) -> Result<()> {
         let source = match one.mount.r#type.as_str() {
             "bind" => PathBuf::from(&one.mount.source),
-            "volume" => match self.volumes().get(&one.mount.source)?.content() {
+            "volume" => match self.filled_volume(root, one)? {
                 Content::Directory(path) => path,
                 // File systems of their own are there while the container runs.
                 Content::FileSystem { .. } => return Ok(()),
