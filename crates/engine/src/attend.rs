@@ -18,6 +18,7 @@ use crate::clock;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::launch::Launch;
 use crate::network::Connected;
 use crate::record::{Dir, Lock};
@@ -41,12 +42,20 @@ pub(crate) struct Attended {
     state: State,
     /// What was asked for, as it was read for the first start.
     first: Option<Container>,
+    /// The container is no more, but for what nobody has to wait for.
+    remains: Option<Lock>,
 }
 
 impl Attended {
     /// `lock` is that of the container, where the one who started the monitor handed it over.
     pub fn new(engine: Engine, id: String, own_lock: OwnedFd, lock: Option<Lock>) -> Attended {
-        Attended { engine, id, own_lock, lock, state: State::default(), first: None }
+        Attended { engine, id, own_lock, lock, state: State::default(), first: None, remains: None }
+    }
+
+    /// Removes what is left of a container that is no more; to be done when nobody waits any more. What is not, because
+    /// this is killed, the next command does.
+    pub fn sweep(&self) -> Result<()> {
+        self.remains.as_ref().map_or(Ok(()), |lock| self.engine.remove_remains(lock, &self.id))
     }
 
     /// What the event loop has to know of the container.
@@ -97,7 +106,10 @@ impl Attended {
     fn run(&mut self, container: &Container, stdio: &PayloadStdio) -> Result<Started> {
         let engine = &self.engine;
         let snapshot = engine.snapshots()?.snapshot(&self.id)?;
-        let rootfs = snapshot.mount(None)?;
+        let rootfs = match container.asked.host_config.auto_remove {
+            true => snapshot.mount_for_once(None)?,
+            false => snapshot.mount(None)?,
+        };
         let Launch { mut spec, trees, cgroup_driver } = engine.launch(container, rootfs.as_fd())?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
@@ -160,19 +172,18 @@ impl Attended {
             Ended::Exited(_) => false,
         };
         let container = self.container()?;
-        let die = || container.event("die", [("exitCode", self.state.exit_code.to_string())]);
         let mut events = Vec::new();
         // Where it waited for a restart, its end was told already.
         if !failed && self.state.status != Status::Restarting {
-            events.push(die());
+            events.extend(self.end_events(&container));
         }
         if self.state.row.auto_remove {
             let Some(lock) = self.lock.take() else { return Ok(()) };
             events.push(container.event("destroy", []));
             // Told before it is so: who waits for the removal must find the exit code.
             self.engine.events().emit(&events);
-            self.engine.remove_locked(&lock, &self.id, true)?;
-            lock.release();
+            self.engine.forget_locked(&lock, &container)?;
+            self.remains = Some(lock);
         } else {
             if !failed || self.state.status.is_active() {
                 self.state.status = Status::Exited;
@@ -207,6 +218,16 @@ impl Attended {
         state.ports.clear();
         state.networks.clear();
         state.health = Health::None;
+    }
+
+    /// What is told of the end of a run.
+    fn end_events(&self, container: &Container) -> Vec<Event> {
+        let State { started_at, finished_at, exit_code, oom_killed, .. } = &self.state;
+        let seconds = clock::parse(finished_at).zip(clock::parse(started_at));
+        let seconds = seconds.map_or(0, |(finished, started)| (finished - started).max(0) / 1_000_000_000);
+        let more = [("exitCode", exit_code.to_string()), ("execDuration", seconds.to_string())];
+        let oom = oom_killed.then(|| container.event("oom", []));
+        oom.into_iter().chain([container.event("die", more)]).collect()
     }
 
     fn intent(&self) -> Intent {
@@ -264,8 +285,7 @@ impl Charge for Attended {
 
     fn restarting(&mut self, _delay: Duration, count: u32) {
         if let (Ok(()), Ok(container)) = (self.hold_lock(), self.container()) {
-            let code = self.state.exit_code.to_string();
-            self.engine.events().emit(&[container.event("die", [("exitCode", code)])]);
+            self.engine.events().emit(&self.end_events(&container));
             self.state.status = Status::Restarting;
             self.state.restart_count = count;
         }

@@ -37,8 +37,9 @@ fn begin(args: &[OsString]) -> Result<()> {
     if let Some(mut handover) = Handover::receive(args)? {
         let missing = || Error::Invalid("the monitor's lock was not handed over".to_owned());
         let own_lock = handover.take_fd(LOCK).ok_or_else(missing)?;
-        ::monitor::resume(&mut Attended::new(engine, id, own_lock, None), handover)?;
-        return Ok(());
+        let mut attended = Attended::new(engine, id, own_lock, None);
+        ::monitor::resume(&mut attended, handover)?;
+        return attended.sweep();
     }
     let [lock, own_lock, client] = inherited(args)?;
     // The directory and the terminal that it was started from are nothing to it.
@@ -50,12 +51,13 @@ fn begin(args: &[OsString]) -> Result<()> {
     match attended.monitor_config() {
         Ok(config) => {
             ::monitor::attend(&mut attended, &config, Some(client))?;
-            Ok(())
+            attended.sweep()
         }
         Err(error) => {
             let failed = Failed { message: sentence(&error), code: error.exit_code() };
             attended.end(&Ended::Failed(failed.clone()));
-            tell(client, &Status::Failed(failed))
+            tell(client, &Status::Failed(failed))?;
+            attended.sweep()
         }
     }
 }

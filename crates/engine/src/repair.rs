@@ -172,8 +172,14 @@ impl Engine {
         self.remove_remains(lock, id)
     }
 
+    /// Makes a container that does not run be no more: what is left of it is remains.
+    pub(crate) fn forget_locked(&self, lock: &Lock, container: &Container) -> Result<()> {
+        lock.remove_state()?;
+        record::drop_name(&self.paths().names(), &container.name, &container.id)
+    }
+
     /// All that is not state.json, in an order that can be begun again after any step.
-    fn remove_remains(&self, lock: &Lock, id: &str) -> Result<()> {
+    pub(crate) fn remove_remains(&self, lock: &Lock, id: &str) -> Result<()> {
         // A record that can't be read names nothing.
         let container = lock.container().unwrap_or_default().unwrap_or_default();
         self.clear_runtime(id)?;

@@ -47,19 +47,27 @@ impl Layout {
     }
 }
 
-/// Mounts a snapshot, detached.
-pub fn mount(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+/// Mounts a snapshot, detached; `for_once` if nothing of it is to outlive the mount.
+pub fn mount(
+    snapshot: &Snapshot<'_>,
+    user_namespace: Option<BorrowedFd<'_>>,
+    for_once: bool,
+) -> Result<OwnedFd> {
     match snapshot.driver() {
         // A single read-only directory needs no overlay, nor gets one.
         _ if snapshot.is_over_host() && snapshot.kind() == Kind::View => {
             clone(Path::new(host::ROOT), user_namespace, true)
         }
         Driver::Copy => clone(&snapshot.path().join("fs"), user_namespace, snapshot.kind() == Kind::View),
-        Driver::Overlay => overlay(snapshot, user_namespace),
+        Driver::Overlay => overlay(snapshot, user_namespace, for_once),
     }
 }
 
-fn overlay(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+fn overlay(
+    snapshot: &Snapshot<'_>,
+    user_namespace: Option<BorrowedFd<'_>>,
+    for_once: bool,
+) -> Result<OwnedFd> {
     let layout = snapshot.layout()?;
     let root = snapshot.snapshots.root();
     // One id-mapped mount holds all parts: upper and work must be on the same one.
@@ -90,6 +98,10 @@ fn overlay(snapshot: &Snapshot<'_>, user_namespace: Option<BorrowedFd<'_>>) -> R
     }
     if snapshot.snapshots.xattrs() == XattrNamespace::User {
         fsconfig_set_flag(context, "userxattr").map_err(fail)?;
+    }
+    if for_once && snapshot.kind() == Kind::Writable {
+        // Else the whole file system below is synced when the mount goes, and whoever ends the container waits for it.
+        fsconfig_set_flag(context, "volatile").map_err(fail)?;
     }
     match &base {
         None => fsconfig_create(context).map_err(fail)?,

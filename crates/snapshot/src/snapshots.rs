@@ -234,7 +234,13 @@ impl Snapshot<'_> {
     /// Mounts it, detached: move_mount(2) puts it where it belongs, and closing it without that leaves
     /// nothing. `user_namespace` id-maps all of it: files owned by 0 belong to that namespace's root.
     pub fn mount(&self, user_namespace: Option<std::os::fd::BorrowedFd<'_>>) -> Result<OwnedFd> {
-        mount::mount(self, user_namespace)
+        mount::mount(self, user_namespace, false)
+    }
+
+    /// The same for a snapshot that is removed when the mount is gone: nothing that is written to it is ever synced
+    /// (overlay's `volatile`). The kernel refuses to mount it again.
+    pub fn mount_for_once(&self, user_namespace: Option<std::os::fd::BorrowedFd<'_>>) -> Result<OwnedFd> {
+        mount::mount(self, user_namespace, true)
     }
 }
 
