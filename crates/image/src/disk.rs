@@ -10,6 +10,9 @@ use oci::image::{Descriptor, Digest};
 
 use crate::{Error, Images, Result};
 
+/// What has a number of its own, or is another's to count.
+const COUNTED: [&str; 4] = ["images", "layers", "snapshots", "volumes"];
+
 /// Bytes on disk.
 #[derive(Clone, Debug, Default)]
 pub struct DiskUsage {
@@ -21,6 +24,8 @@ pub struct DiskUsage {
     pub unused_layers: u64,
     /// Snapshots: what containers changed.
     pub snapshots: u64,
+    /// Everything else but volumes: records, logs, locks.
+    pub other: u64,
     /// The images, largest first.
     pub images: Vec<ImageUsage>,
 }
@@ -105,8 +110,23 @@ impl Images {
             layers,
             unused_layers: all_layers - layers,
             snapshots: disk_bytes(&self.snapshots().root().join("snapshots"))?,
+            other: self.other_bytes()?,
             images,
         })
+    }
+
+    /// What lies beside images, snapshots and volumes, and the directories that hold those.
+    fn other_bytes(&self) -> Result<u64> {
+        let root = self.snapshots().root();
+        let own = |path: &Path| fs::symlink_metadata(path).map_or(0, |metadata| metadata.blocks() * 512);
+        let mut total = own(root) + own(&root.join("layers"));
+        for entry in fs::read_dir(root).map_err(|source| Error::io("list", root, source))? {
+            let entry = entry.map_err(|source| Error::io("list", root, source))?;
+            if !COUNTED.iter().any(|counted| entry.file_name() == *counted) {
+                total += disk_bytes(&entry.path())?;
+            }
+        }
+        Ok(total)
     }
 
     /// What the references point at, each once.
@@ -116,14 +136,19 @@ impl Images {
     }
 }
 
-/// What `path` and all below it take. A file with several names counts once; what vanishes meanwhile, nothing.
+/// What `path` and all below it take. A file with several names counts once; what vanishes meanwhile or is mounted there,
+/// nothing.
 fn disk_bytes(path: &Path) -> Result<u64> {
     let mut seen = HashSet::new();
     let mut total = 0;
+    let device = fs::symlink_metadata(path).map(|metadata| metadata.dev()).unwrap_or_default();
     let mut open = vec![path.to_owned()];
     while let Some(current) = open.pop() {
         let read = (|| -> io::Result<()> {
             let metadata = fs::symlink_metadata(&current)?;
+            if metadata.dev() != device {
+                return Ok(());
+            }
             if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert((metadata.dev(), metadata.ino())) {
                 return Ok(());
             }

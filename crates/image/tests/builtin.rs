@@ -108,6 +108,16 @@ fn the_host_can_be_broken_without_harm() {
     }
     // In the VM /proc and /dev of the root file system may lack; here they are empty directories.
     assert!(!root.at("proc/self").exists());
+    let changed: Vec<String> = snapshot
+        .changed()
+        .unwrap()
+        .iter()
+        .map(|it| format!("{:?} {}", it.change, String::from_utf8_lossy(&it.path)))
+        .collect();
+    assert_eq!(
+        changed,
+        ["Changed etc".to_owned(), format!("Added {probe}"), "Deleted etc/passwd".to_owned()]
+    );
     let error = images.snapshots().commit("box", std::io::sink()).unwrap_err();
     assert!(matches!(error, SnapshotError::OverHost(_)), "{error}");
 }

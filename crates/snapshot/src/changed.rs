@@ -42,7 +42,10 @@ impl Snapshot<'_> {
     /// Those of reading directories.
     pub fn changed(&self) -> Result<Vec<ChangedPath>> {
         let layout = self.layout()?;
-        let lower = self.snapshots.lower_directories(self.parent())?;
+        let lower = match self.is_over_host() {
+            true => layout.lower,
+            false => self.snapshots.lower_directories(self.parent())?,
+        };
         let Some(upper) = layout.upper else { return Ok(Vec::new()) };
         let mut found = match self.driver() {
             Driver::Overlay => walk(&upper, &lower)?,
@@ -140,7 +143,11 @@ impl Before {
             if !is_directory {
                 break;
             }
-            let directory = tree::open_directory(layer.as_fd(), name)?;
+            let directory = match tree::open_directory(layer.as_fd(), name) {
+                // Of the host's own root, where another file system hides what is below.
+                Err(Errno::XDEV) => break,
+                other => other?,
+            };
             let opaque = is_opaque(directory.as_fd())?;
             before.directories.push(directory);
             if opaque {

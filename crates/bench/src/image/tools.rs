@@ -145,8 +145,8 @@ impl Tool for Podman {
     }
 
     fn load(&self, archive: &Path) -> Vec<Command> {
-        let mut load = self.trusting(&["load", "-q", "-i"]);
-        load.arg(archive);
+        let mut load = self.trusting(&["load", "-q"]);
+        load.arg("-i").arg(archive);
         vec![load]
     }
 

@@ -153,6 +153,36 @@ fn all_tags_are_pulled() {
 }
 
 #[test]
+fn df_agrees_with_du() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed, "root");
+    berth.import("app:1", &[3_000_000, 200_000]);
+    berth.import("app:2", &[1_000_000]);
+    berth.run(&["rmi", "--no-prune", "app:2"]);
+    berth.run(&["image", "mount", "app:1"]);
+    let shown = berth.run(&["df", "--format", "{{.Size}}"]);
+    let bytes = |size: &str| {
+        let digits = size.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+        let unit = match &size[digits..] {
+            "B" => 1.0,
+            "kB" => 1e3,
+            unit => {
+                assert_eq!(unit, "MB");
+                1e6
+            }
+        };
+        size[..digits].parse::<f64>().unwrap() * unit
+    };
+    let shown: f64 = shown.lines().map(bytes).sum();
+    let root = bed.path().join("root");
+    let du =
+        testkit::Invocation::new(&bed, "du").args(["-sxB1"]).arg(&root).output().expect_success().stdout();
+    let du: f64 = du.split_whitespace().next().unwrap().parse().unwrap();
+    assert!((shown - du).abs() / du < 0.01, "df says {shown}, du {du}");
+    berth.run(&["image", "unmount", "app:1"]);
+}
+
+#[test]
 fn archives_go_through_files_and_pipes() {
     let bed = Testbed::new();
     let (here, there) = (Berth::new(&bed, "here"), Berth::new(&bed, "there"));

@@ -79,6 +79,7 @@ impl Found {
 
         let own = |container: &Summary| container.size.map_or(0, |(own, _)| own);
         let is_active = |container: &&Summary| container.state.status.is_active();
+        let changed: u64 = self.containers.iter().map(own).sum();
         let running = self.containers.iter().filter(is_active).count();
         let stopped = self.containers.iter().filter(|container| !is_active(container));
 
@@ -87,13 +88,7 @@ impl Found {
         let unused_volumes = sizes.iter().filter(|(_, users)| *users == 0);
         vec![
             row("Images", images.images.len(), active, size, idle),
-            row(
-                "Containers",
-                self.containers.len(),
-                running,
-                self.containers.iter().map(own).sum(),
-                stopped.map(own).sum(),
-            ),
+            row("Containers", self.containers.len(), running, changed, stopped.map(own).sum()),
             row(
                 "Local Volumes",
                 sizes.len(),
@@ -102,6 +97,7 @@ impl Found {
                 unused_volumes.map(|(size, _)| size).sum(),
             ),
             row("Unreferenced", 0, 0, unused, unused),
+            row("Other", 0, 0, images.other + images.snapshots.saturating_sub(changed), 0),
         ]
     }
 
