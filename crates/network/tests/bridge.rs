@@ -55,9 +55,13 @@ fn published_ports_are_reached_from_everywhere() {
     assert_eq!(b.namespace.ask_tcp(ip(HOST4), 8080), Some(gateway.clone()));
     assert_eq!(a.namespace.ask_tcp(ip(HOST4), 8080), Some(gateway));
     // The kernel has no way for ::1; what counts is that it says so at once.
-    let start = std::time::Instant::now();
-    assert_eq!(host.host.ask_tcp(ip("::1"), 8080), None);
-    assert!(start.elapsed().as_millis() < 500);
+    let refused = host.host.inside(|| {
+        std::net::TcpStream::connect_timeout(
+            &"[::1]:8080".parse().unwrap(),
+            std::time::Duration::from_secs(20),
+        )
+    });
+    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[test]
@@ -71,8 +75,8 @@ fn networks_are_apart_but_for_published_ports() {
         request.ports = vec![publish(8080, 80, Protocol::Tcp)];
     });
     b.serve_tcp(80);
-    assert_eq!(a.namespace.ask_tcp(b.ipv4(), 80), None);
-    assert_eq!(a.namespace.ask_tcp(b.ipv6(), 80), None);
+    assert!(a.namespace.is_cut_off(b.ipv4(), 80));
+    assert!(a.namespace.is_cut_off(b.ipv6(), 80));
     assert_eq!(a.namespace.ask_tcp(ip(HOST4), 8080), Some(a.ipv4().to_string()));
 }
 
@@ -83,7 +87,7 @@ fn unpublished_ports_are_not_reached_from_the_world() {
     a.serve_tcp(80);
     let subnets = a.attachment.endpoints[0].clone();
     host.world.run(&format!("ip route add {} via {HOST4}", subnets.ipv4_subnet.unwrap()));
-    assert_eq!(host.world.ask_tcp(a.ipv4(), 80), None);
+    assert!(host.world.is_cut_off(a.ipv4(), 80));
     let open = "com.docker.network.bridge.gateway_mode_ipv4";
     create(&host, "open", |request| {
         request.options.insert(open.into(), "nat-unprotected".into());
@@ -107,19 +111,25 @@ fn an_internal_network_leads_nowhere() {
         "ip route add default via {}",
         a.attachment.endpoints[0].ipv4_subnet.unwrap().nth(1).unwrap()
     ));
-    assert_eq!(a.namespace.ask_tcp(ip(WORLD4), 80), None);
+    assert!(a.namespace.is_cut_off(ip(WORLD4), 80));
 }
 
 #[test]
 fn without_icc_containers_reach_only_what_is_published() {
-    without_icc("1");
-    without_icc("0");
+    let host = Host::new();
+    // Where the kernel has br_netfilter, in both of its modes.
+    let parameters = "net.bridge.bridge-nf-call-iptables={} net.bridge.bridge-nf-call-ip6tables={}";
+    if !std::path::Path::new("/proc/sys/net/bridge").exists() {
+        return without_icc(&host);
+    }
+    for mode in ["1", "0"] {
+        host.host.run(&format!("sysctl -qw {}", parameters.replace("{}", mode)));
+        without_icc(&host);
+    }
 }
 
-fn without_icc(br_netfilter: &str) {
-    let host = Host::new();
-    host.host.run(&format!("sysctl -qw net.bridge.bridge-nf-call-iptables={br_netfilter} net.bridge.bridge-nf-call-ip6tables={br_netfilter}"));
-    create(&host, "quiet", |request| {
+fn without_icc(host: &Host) {
+    create(host, "quiet", |request| {
         request.options.insert("com.docker.network.bridge.enable_icc".into(), "false".into());
     });
     let a = host.container("a", |request| request.endpoints = vec![on("quiet")]);
@@ -128,9 +138,14 @@ fn without_icc(br_netfilter: &str) {
         request.ports = vec![publish(8080, 80, Protocol::Tcp)];
     });
     b.serve_tcp(80);
-    assert_eq!(a.namespace.ask_tcp(b.ipv4(), 80), None);
-    assert_eq!(a.namespace.ask_tcp(b.ipv6(), 80), None);
+    assert!(a.namespace.is_cut_off(b.ipv4(), 80));
+    assert!(a.namespace.is_cut_off(b.ipv6(), 80));
     assert!(a.namespace.ask_tcp(ip(HOST4), 8080).is_some());
+    let networks = host.networks();
+    host.host
+        .inside(|| [&a, &b].into_iter().try_for_each(|container| networks.detach(&container.id)))
+        .unwrap();
+    host.host.inside(|| networks.remove("quiet")).unwrap();
 }
 
 #[test]
@@ -142,7 +157,7 @@ fn the_hosts_loopback_is_out_of_reach() {
     a.namespace.run("ip route del local 127.0.0.0/8 dev lo table local; ip addr flush dev lo; sysctl -qw net.ipv4.conf.all.route_localnet=1");
     let gateway = a.attachment.endpoints[0].ipv4_gateway.unwrap();
     a.namespace.run(&format!("ip route add 127.0.0.0/8 via {gateway}"));
-    assert_eq!(a.namespace.ask_tcp(ip("127.0.0.1"), 9000), None);
+    assert!(a.namespace.is_cut_off(ip("127.0.0.1"), 9000));
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "CVE-2020-8558");
 }
@@ -160,8 +175,8 @@ fn a_port_published_on_loopback_is_not_on_the_wire() {
     host.world.run(&format!(
         "ip route del local 127.0.0.0/8 dev lo table local; ip addr flush dev lo; sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route add 127.0.0.0/8 via {HOST4}"
     ));
-    assert_eq!(host.world.ask_tcp(ip("127.0.0.1"), 8080), None);
-    assert_eq!(host.world.ask_tcp(ip(HOST4), 8080), None);
+    assert!(host.world.is_cut_off(ip("127.0.0.1"), 8080));
+    assert!(host.world.is_cut_off(ip(HOST4), 8080));
 }
 
 #[test]
@@ -175,8 +190,6 @@ fn what_is_detached_leaves_nothing() {
     });
     assert!(!host.leftovers().is_empty());
     host.host.inside(|| networks.detach(&a.id)).unwrap();
-    let rules = host.host.run("nft list map inet berth any4");
-    assert!(!rules.contains("elements"), "{rules}");
     drop(a.namespace);
     testkit::eventually("everything is gone", || host.leftovers().is_empty().then_some(()));
     host.host.inside(|| networks.remove("net")).unwrap();

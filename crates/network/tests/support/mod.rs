@@ -56,6 +56,9 @@ pub fn run(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// How long an answer is waited for that must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The test's host.
 pub struct Host {
     pub host: Namespace,
@@ -210,12 +213,18 @@ impl Namespace {
         });
     }
 
+    /// Whether nobody answers at an address, not even to refuse.
+    pub fn is_cut_off(&self, address: impl Into<IpAddr>, port: u16) -> bool {
+        let address = SocketAddr::new(address.into(), port);
+        self.inside(move || TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_err())
+    }
+
     /// Whom a TCP server sees.
     pub fn ask_tcp(&self, address: impl Into<IpAddr>, port: u16) -> Option<String> {
         let address = SocketAddr::new(address.into(), port);
         self.inside(move || {
-            let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(700)).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+            let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).ok()?;
             (!answer.is_empty()).then_some(answer)
@@ -228,11 +237,14 @@ impl Namespace {
         self.inside(move || {
             let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
             let socket = UdpSocket::bind((any, 0)).unwrap();
-            socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
             socket.connect(address).ok()?;
-            socket.send(b"?").ok()?;
             let mut buffer = [0; 64];
-            let length = socket.recv(&mut buffer).ok()?;
+            // A datagram may be lost.
+            let length = (0..20).find_map(|_| {
+                socket.send(b"?").ok()?;
+                socket.recv(&mut buffer).ok()
+            })?;
             Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
         })
     }
