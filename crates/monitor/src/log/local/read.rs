@@ -131,3 +131,49 @@ impl Local {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::log::Driver;
+    use crate::log::local::LocalWriter;
+    use crate::log::model::config;
+    use crate::stdio::Stream;
+
+    struct Whole;
+
+    impl Sink for Whole {
+        fn write(&mut self, _: Stream, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn missing(&mut self) {
+            panic!("nothing is missing");
+        }
+    }
+
+    #[test]
+    fn what_came_between_the_last_read_and_a_rotation_is_read_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), Driver::Local);
+        config.max_size = Some(4200);
+        let mut writer = LocalWriter::open(&config, [false; 2], Duration::ZERO).unwrap();
+        writer.write(Stream::Stdout, 1, b"first\n").unwrap();
+        let mut reader = Local::new(dir.path());
+        assert!(reader.advance(&mut Whole).unwrap());
+        let segment = reader.segment.as_mut().unwrap();
+        segment.read(&mut reader.bytes).unwrap();
+        reader.bytes.clear();
+        // The reader has seen the end; before it looks for another segment, this happens.
+        writer.write(Stream::Stdout, 2, b"second\n").unwrap();
+        writer.write(Stream::Stdout, 3, &[b'x'; 4160]).unwrap();
+        assert!(reader.advance(&mut Whole).unwrap());
+        let times: Vec<i64> = records(&reader.bytes).map(|record| record.header.time).collect();
+        assert_eq!(times, [2]);
+        reader.bytes.clear();
+        assert!(reader.advance(&mut Whole).unwrap());
+        assert_eq!(reader.segment.unwrap().number, 2);
+    }
+}
