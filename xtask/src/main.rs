@@ -6,11 +6,13 @@ mod arrows;
 mod bench;
 mod berth;
 mod check;
+mod dist;
 mod docs;
 mod first_container;
 mod packages;
 mod process;
 mod proof;
+mod sbom;
 mod suites;
 mod tally;
 mod test;
@@ -66,6 +68,18 @@ const COMMANDS: &[Command] = &[
         usage: "[--markdown FILE]",
         about: "try to get out of containers, and tell which barrier stopped each attempt",
         run: proof::escapes,
+    },
+    Command {
+        name: "soak",
+        usage: "[--minutes 5] [--parallel 16]",
+        about: "any commands, many at once, for minutes; then nothing may be left",
+        run: proof::soak,
+    },
+    Command {
+        name: "dist",
+        usage: "[--verify]",
+        about: "what is released: archive, Debian package, SBOM, checksums; --verify: two builds, the same bytes",
+        run: dist::run,
     },
     Command {
         name: "vm-test",

@@ -17,6 +17,11 @@ pub fn escapes(args: &[String]) -> Outcome {
     run("escapes", args)
 }
 
+/// Any commands, many at once.
+pub fn soak(args: &[String]) -> Outcome {
+    run("soak", args)
+}
+
 fn run(suite: &str, args: &[String]) -> Outcome {
     packages::install()?;
     let berth = berth::build(Profile::Release)?;
