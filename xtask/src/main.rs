@@ -53,7 +53,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "docs", usage: "", about: "write docs/commands from --help", run: docs::run },
     Command {
         name: "bench",
-        usage: "[oci] [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]",
+        usage: "[oci] [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu] [--markdown FILE]",
         about: "build with all optimisation and measure berth beside its peers",
         run: bench::run,
     },

@@ -12,6 +12,8 @@ mod report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use measure::Clock;
+
 /// What the command line says.
 #[derive(Default)]
 pub struct Options {
@@ -44,7 +46,8 @@ impl Options {
     }
 }
 
-const USAGE: &str = "usage: bench oci --berth PATH [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--markdown FILE]
+const USAGE: &str = "usage: bench oci --berth PATH [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu]
+                 [--markdown FILE]
        bench image --berth PATH [--runs N] [--quick] [--tools podman,ctr,skopeo+umoci,docker]
                    [--figures gzip,zstd,small,present,load,images,push] [--scratch DIR] [--markdown FILE] [--json FILE]";
 
@@ -88,6 +91,14 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--cpus" => {
                 let cpus: Result<_, _> = value.split(',').map(str::parse).collect();
                 options.cpus = cpus.map_err(|_| format!("--cpus {value}: write 0,1"))?;
+            }
+            "--clock" => {
+                let clock = match value.as_str() {
+                    "wall" => Clock::Wall,
+                    "cpu" => Clock::Cpu,
+                    _ => return Err(format!("--clock {value}: write wall or cpu")),
+                };
+                measure::CLOCK.get_or_init(|| clock);
             }
             "--markdown" => options.markdown = Some(value.into()),
             "--json" => options.json = Some(value.into()),

@@ -1,7 +1,46 @@
 //! Timing commands that take turns.
 
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// What is timed; wall-clock time where nobody says.
+pub static CLOCK: OnceLock<Clock> = OnceLock::new();
+
+/// What passes while a command runs.
+#[derive(Clone, Copy)]
+pub enum Clock {
+    /// Time, which other work on the machine makes longer.
+    Wall,
+    /// User and system time of the command and of all that it started and waited for.
+    Cpu,
+}
+
+/// A stopwatch.
+enum Start {
+    Wall(Instant),
+    Cpu(Duration),
+}
+
+impl Start {
+    fn now() -> Result<Self, String> {
+        Ok(match CLOCK.get() {
+            Some(Clock::Cpu) => Self::Cpu(cpu_time()?),
+            _ => Self::Wall(Instant::now()),
+        })
+    }
+
+    fn elapsed(&self) -> Result<Duration, String> {
+        match self {
+            Self::Wall(start) => Ok(start.elapsed()),
+            Self::Cpu(start) => Ok(cpu_time()? - *start),
+        }
+    }
+}
+
+fn cpu_time() -> Result<Duration, String> {
+    sys::process::cpu_time_of_children().map_err(|error| error.to_string())
+}
 
 /// One contestant of a row.
 pub struct Contestant<'a> {
@@ -53,10 +92,10 @@ pub fn race(contestants: Vec<Contestant<'_>>, warm_up: usize, runs: usize) -> (V
 /// Runs a command to its end; the time from before its start to after its end.
 pub fn time(command: &mut Command) -> Result<Duration, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let start = Instant::now();
+    let start = Start::now()?;
     let child = command.spawn().map_err(|error| error.to_string())?;
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    let time = start.elapsed();
+    let time = start.elapsed()?;
     if output.status.success() {
         Ok(time)
     } else {
@@ -72,8 +111,8 @@ pub fn time(command: &mut Command) -> Result<Duration, String> {
 /// The same where nobody may hold the pipe open: output is thrown away.
 pub fn time_silent(command: &mut Command) -> Result<Duration, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let start = Instant::now();
+    let start = Start::now()?;
     let status = command.status().map_err(|error| error.to_string())?;
-    let time = start.elapsed();
+    let time = start.elapsed()?;
     if status.success() { Ok(time) } else { Err(format!("{:?}: {status}", command.get_args())) }
 }

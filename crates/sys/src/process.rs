@@ -382,3 +382,17 @@ pub fn wait_for_spent(pid: Pid) -> io::Result<Spent> {
 pub fn wait_for_peak_memory(pid: Pid) -> io::Result<u64> {
     Ok(wait_for_spent(pid)?.peak_memory)
 }
+
+/// The user and system time of all children that were waited for, with that of theirs (getrusage(2)).
+///
+/// # Errors
+/// Those of getrusage(2).
+pub fn cpu_time_of_children() -> io::Result<std::time::Duration> {
+    let of = |time: libc::timeval| std::time::Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    // SAFETY: all-zero is a valid rusage, which the call fills in.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        check(libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage).into())?;
+        Ok(of(usage.ru_utime) + of(usage.ru_stime))
+    }
+}
