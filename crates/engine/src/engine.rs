@@ -145,9 +145,10 @@ impl Engine {
 
     /// The same by id; none where there is no such container.
     pub(crate) fn state_of(&self, id: &str) -> Result<Option<State>> {
-        let Some(dir) = Dir::open(self.paths.container(id))? else { return Ok(None) };
-        let Some(state) = dir.state()? else {
-            self.sweep(dir, id)?;
+        let path = self.paths.container(id);
+        let Some(state) = record::state_in(&path)? else {
+            let remains = Dir::open(path)?;
+            remains.map_or(Ok(()), |dir| self.sweep(dir, id))?;
             return Ok(None);
         };
         let is_true = match self.monitor(id)? {
@@ -158,6 +159,7 @@ impl Engine {
         if is_true {
             return Ok(Some(state));
         }
+        let Some(dir) = Dir::open(path)? else { return Ok(None) };
         match dir.try_lock()? {
             Some(lock) => self.settle(&lock, id),
             None => Ok(Some(state)),

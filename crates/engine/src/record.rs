@@ -12,7 +12,7 @@
 //! for `--volumes-from` and its like, which read without one.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -68,8 +68,7 @@ impl Dir {
             Err(Errno::NOENT) => return Ok(None),
             other => other.map_err(|errno| Error::io("open", path(), errno))?,
         };
-        let mut text = Vec::with_capacity(4096);
-        File::from(file).read_to_end(&mut text).map_err(|error| Error::io("read", path(), error))?;
+        let text = read_all(&file).map_err(|errno| Error::io("read", path(), errno))?;
         let parsed = serde_json::from_slice(&text);
         parsed.map(Some).map_err(|source| Error::Damaged { path: path(), source })
     }
@@ -184,6 +183,32 @@ impl Lock {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::io("remove", self.path.join(STATE), errno)),
         }
+    }
+}
+
+/// The state in a container's directory, for whoever looks at many: six system calls a container are what `ps` is made of.
+pub(crate) fn state_in(path: &Path) -> Result<Option<State>> {
+    let path = path.join(STATE);
+    let file = match rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(|errno| Error::io("open", &path, errno))?,
+    };
+    let text = read_all(&file).map_err(|errno| Error::io("read", &path, errno))?;
+    serde_json::from_slice(&text).map(Some).map_err(|source| Error::Damaged { path, source })
+}
+
+/// A whole record, of which most fit at once: what is shorter than asked for has been read to its end.
+fn read_all(file: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
+    let mut text = vec![0; 8192];
+    let mut length = 0;
+    loop {
+        let n = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut text[length..]))?;
+        length += n;
+        if length < text.len() {
+            text.truncate(length);
+            return Ok(text);
+        }
+        text.resize(length * 2, 0);
     }
 }
 
