@@ -47,7 +47,7 @@ pub fn print(system: &impl System, out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
-/// "mnt:[4026531832]"
+/// `mnt:[4026531832]`
 fn number(link: &[u8]) -> Option<u64> {
     let text = str::from_utf8(link).ok()?;
     text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()

@@ -12,7 +12,7 @@ pub fn first_line(file: Option<&[u8]>) -> &str {
     file.and_then(|file| lines(file).next()).unwrap_or("?").trim_ascii()
 }
 
-/// The value of `name` in a file of "name:<tab>value" lines.
+/// The value of `name` in a file of `name:`, tab, value lines.
 pub fn field<'a>(file: &'a [u8], name: &str) -> Option<&'a str> {
     lines(file).find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim_ascii()))
 }
