@@ -13,6 +13,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("docker-registry", "a registry, for the distribution client"),
     ("docker.io", "callers of the runtime"),
     ("e2fsprogs", "the VM's disks"),
+    ("golang-github-containers-common", "the seccomp profile that ours is compared with"),
     ("iproute2", "ip, what the toolbox's netns is compared with"),
     ("libcap2-bin", "capsh, getcap and setcap, what ours are compared with"),
     ("mmdebstrap", "the VM's image"),

@@ -159,13 +159,16 @@ fn what_a_killed_maker_left_is_swept_away() {
 fn a_new_volume_is_filled_once_with_owners_and_links_kept() {
     let bed = Testbed::new();
     let house = House::new(&bed);
-    let container = house.create(|config| config.host_config.binds = vec!["data:/data".into()]);
-    // Two at once: both see a whole volume.
+    let create = || house.create(|config| config.host_config.binds = vec!["data:/data".into()]);
+    let (container, other) = (create(), create());
+    // Two containers at once: both see a whole volume.
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| house.engine.stat_path(&container, "/data/sub/file").unwrap());
+        for container in [&container, &other] {
+            let engine = &house.engine;
+            scope.spawn(move || engine.stat_path(container, "/data/twin").unwrap());
         }
     });
+    house.remove(&other);
     let root = fs::metadata(house.in_volume("data", "")).unwrap();
     assert_eq!((root.uid(), root.gid(), root.mode() & 0o7777), (1000, 1001, 0o750));
     assert_eq!(fs::read_to_string(house.in_volume("data", "sub/file")).unwrap(), "of the image");

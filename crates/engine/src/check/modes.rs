@@ -32,6 +32,12 @@ pub(super) fn check(config: &CreateConfig, host: &Host) -> Checked {
     if own.ipc_mode == "host" && own.shm_size != 0 {
         return invalid("conflicting options: --shm-size and --ipc host: /dev/shm is the host's");
     }
+    if !matches!(own.userns_mode.as_str(), "" | "host") {
+        return invalid(format!(
+            "user namespaces of a container are not supported yet: leave out --userns {}",
+            own.userns_mode
+        ));
+    }
     network(config)
 }
 

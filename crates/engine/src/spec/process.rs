@@ -84,10 +84,11 @@ pub(super) fn process(
         env: env(request),
         cwd: if config.working_dir.is_empty() { "/".into() } else { config.working_dir.clone() },
         // No inheritable ones: a file with inheritable capabilities would give them to anybody (CVE-2022-24769).
+        // Who is not root has none in force, as in Docker: only a file can give it some.
         capabilities: Some(Capabilities {
             bounding: names.clone(),
-            effective: names.clone(),
-            permitted: names,
+            effective: if user.uid == 0 { names.clone() } else { Vec::new() },
+            permitted: if user.uid == 0 { names } else { Vec::new() },
             ..Capabilities::default()
         }),
         rlimits: rlimits(host),

@@ -98,6 +98,17 @@ fn a_privileged_container_has_everything() {
 }
 
 #[test]
+fn who_is_not_root_has_no_capabilities_in_force() {
+    let (config, host) = (asked(), Host::plain());
+    let user = User { uid: 1000, gid: 1000, groups: vec![1000], home: "/".into() };
+    let found = Found { user, ..Found::default() };
+    let request = Request { id: ID, config: &config, host: &host, found: &found, etc: None, init: None };
+    let capabilities = plan(&request).unwrap().process.unwrap().capabilities.unwrap();
+    assert_eq!(capabilities.bounding.len(), 14);
+    assert!(capabilities.effective.is_empty() && capabilities.permitted.is_empty());
+}
+
+#[test]
 fn shared_namespaces_are_left_out_or_joined() {
     let spec = with(|host| {
         host.network_mode = "host".into();
