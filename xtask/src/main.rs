@@ -9,6 +9,7 @@ mod check;
 mod dist;
 mod docs;
 mod first_container;
+mod fuzz;
 mod packages;
 mod process;
 mod proof;
@@ -68,6 +69,12 @@ const COMMANDS: &[Command] = &[
         usage: "[--markdown FILE]",
         about: "try to get out of containers, and tell which barrier stopped each attempt",
         run: proof::escapes,
+    },
+    Command {
+        name: "fuzz",
+        usage: "[--seconds 60] [TARGET]",
+        about: "feed what parses foreign bytes with inputs that libFuzzer finds",
+        run: fuzz::run,
     },
     Command {
         name: "soak",
