@@ -8,8 +8,10 @@ pub fn run(args: &[String]) -> Outcome {
         None => ("oci", args),
         Some((suite, rest)) => (suite.as_str(), rest),
     };
-    if !matches!(suite, "oci" | "image") {
-        return Err(Failure::new(format!("no benchmark is called {suite:?}: there are oci and image")));
+    if !matches!(suite, "oci" | "image" | "engine") {
+        return Err(Failure::new(format!(
+            "no benchmark is called {suite:?}: there are oci, image and engine"
+        )));
     }
     let mut build = cargo();
     build.args(["build", "--profile", "dist", "--package", "cli", "--package", "bench"]);

@@ -54,7 +54,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "docs", usage: "", about: "write docs/commands from --help", run: docs::run },
     Command {
         name: "bench",
-        usage: "[oci] [--runs N] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu] [--markdown FILE]",
+        usage: "[oci|image|engine] [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu] [--markdown FILE]",
         about: "build with all optimisation and measure berth beside its peers",
         run: bench::run,
     },

@@ -9,7 +9,7 @@ mod floor;
 mod measure;
 mod registry;
 mod table;
-mod tools;
+pub mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,10 @@
-//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci|image`.
+//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci|image|engine`.
 //!
 //! Every figure is the median of runs that take turns, so that what else the machine does hits all alike, after some
 //! that are not counted.
 
 mod bundle;
+mod engine;
 mod image;
 mod measure;
 mod oci;
@@ -48,6 +49,8 @@ impl Options {
 
 const USAGE: &str = "usage: bench oci --berth PATH [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu]
                  [--markdown FILE]
+       bench engine --berth PATH [--runs N] [--quick] [--tools podman,docker] [--figures run,detach,exec,bridge,many,logs]
+                    [--scratch DIR] [--cpus 0,1] [--markdown FILE]
        bench image --berth PATH [--runs N] [--quick] [--tools podman,ctr,skopeo+umoci,docker]
                    [--figures gzip,zstd,small,present,load,images,push] [--scratch DIR] [--markdown FILE] [--json FILE]";
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let suite = args.next();
     let outcome = match (suite.as_deref(), options(args)) {
         (Some("oci"), Ok(options)) => oci::run(&options),
+        (Some("engine"), Ok(options)) => engine::run(&options),
         (Some("image"), Ok(options)) => image::run(&options),
         (_, Err(problem)) => Err(format!("{problem}\n{USAGE}")),
         _ => Err(USAGE.to_owned()),

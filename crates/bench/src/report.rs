@@ -83,6 +83,37 @@ impl Report {
         self.failures(failures);
     }
 
+    /// A time that is to be below a bound.
+    pub fn at_most(&mut self, row: &str, figures: &[Figure], failures: &[String], goal: Duration) {
+        for figure in figures {
+            let verdict = self.judge(figure.median <= goal);
+            self.figure(row, figure, "", &format!("≤ {}", milliseconds(goal)), verdict);
+        }
+        self.failures(failures);
+    }
+
+    /// What each of several programs weighs, in bytes; the first is berth's.
+    pub fn weights(&mut self, row: &str, weights: &[(&str, u64)], goal: u64) {
+        let kib = |bytes: u64| bytes / 1024;
+        let berth = weights.first().map_or(0, |(_, bytes)| *bytes);
+        for (at, (name, bytes)) in weights.iter().enumerate() {
+            let (goal, verdict) = match at {
+                0 => (format!("≤ {} KiB", kib(goal)), self.judge(berth <= goal)),
+                _ => (String::new(), ""),
+            };
+            let ratio = berth as f64 / *bytes as f64;
+            self.say(&format!(
+                "| {row} | {name} | {} KiB | | | {ratio:.3} | {goal} | {verdict} |",
+                kib(*bytes)
+            ));
+        }
+    }
+
+    /// A line before the tables.
+    pub fn note(&mut self, line: &str) {
+        self.say(line);
+    }
+
     /// A peak of memory, in bytes.
     pub fn memory(&mut self, row: &str, peak: u64, goal: u64) {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -36,11 +36,10 @@ pub fn all(berth: &Path, scratch: &Path) -> Vec<Box<dyn Tool>> {
     let place = |name: &str| scratch.join(name);
     let mut tools: Vec<Box<dyn Tool>> =
         vec![Box::new(Berth { program: berth.to_owned(), root: place("berth"), home: place("home") })];
-    let policy = scratch.join("policy.json");
-    // Where this can't be written, nothing else can be either, and that is said later.
-    let _ = fs::write(&policy, r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#);
+    let podman = Podman::new(place("podman"), scratch);
+    let policy = podman.policy.clone();
     if has("podman") {
-        tools.push(Box::new(Podman { root: place("podman"), policy: policy.clone() }));
+        tools.push(Box::new(podman));
     }
     if has("ctr") && has("containerd") {
         tools.push(Box::new(Ctr(Daemon::new(place("containerd"), containerd))));
@@ -54,7 +53,8 @@ pub fn all(berth: &Path, scratch: &Path) -> Vec<Box<dyn Tool>> {
     tools
 }
 
-fn has(program: &str) -> bool {
+/// Whether a program is installed.
+pub fn has(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
 }
@@ -105,13 +105,28 @@ impl Tool for Berth {
     }
 }
 
-struct Podman {
+/// podman, with all of its state below a directory.
+pub struct Podman {
     root: PathBuf,
     policy: PathBuf,
 }
 
 impl Podman {
-    fn command(&self, words: &[&str]) -> Command {
+    /// Its state goes below `root`; a policy that takes any image is written into `scratch`.
+    pub fn new(root: PathBuf, scratch: &Path) -> Podman {
+        let policy = scratch.join("policy.json");
+        // Where this can't be written, nothing else can be either, and that is said later.
+        let _ = fs::write(&policy, r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#);
+        Podman { root, policy }
+    }
+
+    /// The policy, for the commands that ask for one.
+    pub fn policy(&self) -> &Path {
+        &self.policy
+    }
+
+    /// A command of podman's.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("podman");
         for (flag, directory) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             command.arg(flag).arg(self.root.join(directory));
@@ -214,7 +229,7 @@ impl Tool for Skopeo {
 }
 
 /// A daemon with its data below a directory.
-struct Daemon {
+pub struct Daemon {
     directory: PathBuf,
     command: fn(&Path) -> Result<(Command, Command), String>,
     running: Option<Child>,
@@ -222,11 +237,12 @@ struct Daemon {
 
 impl Daemon {
     /// `command` gives the daemon at a directory, and a question that succeeds once it is ready.
-    fn new(directory: PathBuf, command: fn(&Path) -> Result<(Command, Command), String>) -> Daemon {
+    pub fn new(directory: PathBuf, command: fn(&Path) -> Result<(Command, Command), String>) -> Daemon {
         Daemon { directory, command, running: None }
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    /// Starts it anew, with nothing in its directory.
+    pub fn restart(&mut self) -> Result<(), String> {
         self.stop();
         remove(&self.directory)?;
         fs::create_dir_all(&self.directory).map_err(|error| error.to_string())?;
@@ -252,6 +268,11 @@ impl Daemon {
             rustix::process::Signal::TERM,
         );
         let _ = child.wait();
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn pid(&self) -> Option<u32> {
@@ -320,7 +341,8 @@ impl Tool for Ctr {
     }
 }
 
-fn dockerd(directory: &Path) -> Result<(Command, Command), String> {
+/// dockerd at a directory, and how to ask whether it is ready.
+pub fn dockerd(directory: &Path) -> Result<(Command, Command), String> {
     let mut daemon = Command::new("dockerd");
     for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
         daemon.arg(flag).arg(directory.join(name));
@@ -335,7 +357,8 @@ fn socket(directory: &Path) -> String {
     format!("unix://{}/sock", directory.display())
 }
 
-fn docker(directory: &Path, words: &[&str]) -> Command {
+/// A command of docker's, for the daemon at that directory.
+pub fn docker(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new("docker");
     command.args(words).env("DOCKER_HOST", socket(directory)).env("DOCKER_CONFIG", directory.join("config"));
     command
