@@ -4,11 +4,12 @@ mod logs;
 mod many;
 mod peers;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
 
 use crate::Options;
 use crate::bundle::{self, Scratch, Variant};
@@ -142,7 +143,7 @@ impl Bench<'_> {
         std::fs::create_dir_all(&out).map_err(|error| error.to_string())?;
         let fifo = out.join("fifo");
         let _ = std::fs::remove_file(&fifo);
-        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        let mode = Mode::from_raw_mode(0o666);
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0)
             .map_err(|error| format!("make {}: {error}", fifo.display()))?;
         let volume = bound(&out);
@@ -152,13 +153,10 @@ impl Bench<'_> {
             command.args(["/bin/busybox", "sh", "-c", "echo x >/out/fifo"]);
             let start = Instant::now();
             let mut child = peers::quiet(&mut command).spawn().map_err(|error| error.to_string())?;
-            let mut byte = [0];
-            File::open(&fifo)
-                .and_then(|mut fifo| fifo.read_exact(&mut byte))
-                .map_err(|error| error.to_string())?;
+            let written = await_byte(&fifo);
             let time = start.elapsed();
-            child.wait().map_err(|error| error.to_string())?;
-            Ok(time)
+            let status = child.wait().map_err(|error| error.to_string())?;
+            if status.success() { written.map(|()| time) } else { Err(format!("run -d: {status}")) }
         });
         Ok(())
     }
@@ -197,6 +195,20 @@ impl Bench<'_> {
         self.report.row("run --rm -p 18080:80 on the bridge", &figures, &failures, &goals);
         Ok(())
     }
+}
+
+/// Waits for a byte in a FIFO: not for ever, for the container may not have started.
+fn await_byte(fifo: &Path) -> Result<(), String> {
+    let failed = |error: rustix::io::Errno| format!("{}: {error}", fifo.display());
+    // With a writer of our own, the end of the payload is no end of file.
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(fifo, flags, Mode::empty()).map_err(failed)?;
+    let mut fds = [PollFd::new(&file, PollFlags::IN)];
+    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    if rustix::event::poll(&mut fds, Some(&patience)).map_err(failed)? == 0 {
+        return Err("the payload did not start within 30 s".to_owned());
+    }
+    rustix::io::read(&file, &mut [0; 16]).map_err(failed).map(drop)
 }
 
 fn engine_run(engine: &Engine, words: &[&str]) -> Command {

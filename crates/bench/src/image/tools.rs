@@ -132,6 +132,8 @@ impl Podman {
             command.arg(flag).arg(self.root.join(directory));
         }
         command.args(["--cgroup-manager=cgroupfs", "--storage-driver=overlay", "--events-backend=file"]);
+        // crun, its default, refuses hybrid cgroups.
+        command.arg("--runtime=runc");
         command.args(words).env("HOME", &self.root);
         command
     }
