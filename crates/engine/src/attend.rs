@@ -11,6 +11,7 @@ use ::monitor::health::{Health as Checked, Status as CheckStatus};
 use ::monitor::restart::Policy;
 use ::monitor::stdio::PayloadStdio;
 use ::monitor::{Charge, Ended, Intent, Luggage, Started};
+use ::network::Resolver;
 use runtime::failure::Failure;
 use runtime::{Bundle, CreateOptions, Prepare};
 
@@ -24,8 +25,10 @@ use crate::network::Connected;
 use crate::record::{Dir, Lock};
 use crate::state::{Health, State, Status};
 
-/// The name of the monitor's lock among what goes along.
+/// The names of the monitor's lock, and of its resolver's sockets, among what goes along.
 pub(crate) const LOCK: &str = "lock";
+pub(crate) const RESOLVER_UDP: &str = "resolver-udp";
+pub(crate) const RESOLVER_TCP: &str = "resolver-tcp";
 /// The record of the last health checks.
 pub(crate) const HEALTH: &str = "health.json";
 
@@ -44,18 +47,35 @@ pub(crate) struct Attended {
     first: Option<Container>,
     /// The container is no more, but for what nobody has to wait for.
     remains: Option<Lock>,
+    /// What resolves names for the container, while it runs.
+    resolver: Option<Resolver>,
 }
 
 impl Attended {
     /// `lock` is that of the container, where the one who started the monitor handed it over.
     pub fn new(engine: Engine, id: String, own_lock: OwnedFd, lock: Option<Lock>) -> Attended {
-        Attended { engine, id, own_lock, lock, state: State::default(), first: None, remains: None }
+        Attended {
+            engine,
+            id,
+            own_lock,
+            lock,
+            state: State::default(),
+            first: None,
+            remains: None,
+            resolver: None,
+        }
     }
 
     /// Removes what is left of a container that is no more; to be done when nobody waits any more. What is not, because
     /// this is killed, the next command does.
     pub fn sweep(&self) -> Result<()> {
         self.remains.as_ref().map_or(Ok(()), |lock| self.engine.remove_remains(lock, &self.id))
+    }
+
+    /// Goes on with the resolver of the image before, by its sockets.
+    pub fn resume_resolver(&mut self, udp: OwnedFd, tcp: OwnedFd) {
+        // Names that can't be resolved any more are no reason to end a container.
+        self.resolver = self.engine.resume_resolver(&self.id, udp, tcp).ok().flatten();
     }
 
     /// What the event loop has to know of the container.
@@ -119,11 +139,11 @@ impl Attended {
         let options =
             CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
         let request = crate::network::request(container)?;
-        let mut connected = Connected::default();
+        let (mut connected, mut resolver) = (Connected::default(), None);
         let prepare = request.as_ref().map(|request| {
             Prepare::new(|born| {
                 let namespace = born.network_namespace()?;
-                connected = engine
+                (connected, resolver) = engine
                     .connect(container, request, namespace.as_fd())
                     .map_err(|error| Failure::because("connect", "the container", sentence(&error)))?;
                 Ok(())
@@ -137,6 +157,7 @@ impl Attended {
         }
         let created =
             created.map_err(|failure| crate::error::start_failure("failed to start container", &failure))?;
+        self.resolver = resolver;
         self.record_start(created.pid.as_raw_nonzero().get(), container, connected);
         if let Err(error) = self.let_go() {
             // One that nobody knows of must not run.
@@ -149,6 +170,7 @@ impl Attended {
 
     /// What is left of a run.
     fn clear(&mut self, exited: &mut Exited) -> Result<()> {
+        self.resolver = None;
         if let Some(payload) = self.engine.payload(&self.id)? {
             let kills = payload.cgroup().map(cgroup::Group::oom_kills).transpose();
             exited.oom = kills.ok().flatten().unwrap_or(0) > 0;
@@ -349,6 +371,21 @@ impl Charge for Attended {
     }
 
     fn luggage(&self) -> Luggage<'_> {
-        Luggage { fds: vec![(LOCK, self.own_lock.as_fd())], state: serde_json::Value::Null }
+        let mut fds = vec![(LOCK, self.own_lock.as_fd())];
+        if let Some(resolver) = &self.resolver {
+            let [udp, tcp] = resolver.sockets();
+            fds.extend([(RESOLVER_UDP, udp), (RESOLVER_TCP, tcp)]);
+        }
+        Luggage { fds, state: serde_json::Value::Null }
+    }
+
+    fn side(&self) -> Option<BorrowedFd<'_>> {
+        self.resolver.as_ref().map(AsFd::as_fd)
+    }
+
+    fn serve(&mut self) {
+        if let Some(resolver) = &mut self.resolver {
+            resolver.serve();
+        }
     }
 }

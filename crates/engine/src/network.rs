@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest};
+use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest, Resolver};
 
 use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
 use crate::container::Container;
@@ -35,23 +35,36 @@ impl Engine {
         Networks::open(&self.paths().root, &self.paths().run).with_liveness(Box::new(alive))
     }
 
-    /// Connects a container to its networks and writes its addresses into its `hosts`.
+    /// Connects a container to its networks and writes its addresses into its `hosts`. What resolves names for it, where
+    /// something must, lives in the monitor.
     pub(crate) fn connect(
         &self,
         container: &Container,
         request: &AttachRequest,
         namespace: BorrowedFd<'_>,
-    ) -> Result<Connected> {
-        let attachment = self.networks().attach(request, namespace)?;
+    ) -> Result<(Connected, Option<Resolver>)> {
+        let networks = self.networks();
+        let attachment = networks.attach(request, namespace)?;
         let connected = connected(container, &attachment);
-        let places = Places::of(&container.asked.host_config, Host::detect()?.unified);
-        let written = self.make_etc(container, &places, &connected.addresses, &[]);
-        if let Err(error) = written {
+        let set_up = || -> Result<Option<Resolver>> {
+            let resolver = Resolver::open(&networks, &attachment, namespace)?;
+            let servers = resolver.as_ref().map(|_| IpAddr::from(::network::RESOLVER));
+            let places = Places::of(&container.asked.host_config, Host::detect()?.unified);
+            self.make_etc(container, &places, &connected.addresses, servers.as_slice())?;
+            Ok(resolver)
+        };
+        let resolver = set_up().inspect_err(|_| {
             // The reason why it can't be is what is told.
             let _ = self.disconnect(&container.id);
-            return Err(error);
-        }
-        Ok(connected)
+        })?;
+        Ok((connected, resolver))
+    }
+
+    /// The resolver of a running container goes on with its sockets, in another image of the monitor's program.
+    pub(crate) fn resume_resolver(&self, id: &str, udp: OwnedFd, tcp: OwnedFd) -> Result<Option<Resolver>> {
+        let networks = self.networks();
+        let Some(attachment) = networks.attachment(id)? else { return Ok(None) };
+        Ok(Some(Resolver::with(&networks, &attachment, udp, tcp)?))
     }
 
     /// Takes a container from its networks; one that is in none is fine.

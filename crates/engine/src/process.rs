@@ -11,7 +11,7 @@ use ::monitor::{Charge, Ended};
 use runtime::failure::OrFail;
 use rustix::io::FdFlags;
 
-use crate::attend::{Attended, LOCK, sentence};
+use crate::attend::{Attended, LOCK, RESOLVER_TCP, RESOLVER_UDP, sentence};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
@@ -38,6 +38,9 @@ fn begin(args: &[OsString]) -> Result<()> {
         let missing = || Error::Invalid("the monitor's lock was not handed over".to_owned());
         let own_lock = handover.take_fd(LOCK).ok_or_else(missing)?;
         let mut attended = Attended::new(engine, id, own_lock, None);
+        if let (Some(udp), Some(tcp)) = (handover.take_fd(RESOLVER_UDP), handover.take_fd(RESOLVER_TCP)) {
+            attended.resume_resolver(udp, tcp);
+        }
         ::monitor::resume(&mut attended, handover)?;
         return attended.sweep();
     }

@@ -93,4 +93,13 @@ pub trait Charge {
 
     /// What must go along when the monitor executes itself again with a fresh, small memory.
     fn luggage(&self) -> Luggage<'_>;
+
+    /// Something else that lives in the loop, as the resolver of the container's names does: the descriptor tells by being
+    /// readable that [`serve`](Self::serve) has something to do.
+    fn side(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Does what there is to do for [`side`](Self::side), without waiting.
+    fn serve(&mut self) {}
 }

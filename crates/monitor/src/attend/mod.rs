@@ -19,7 +19,7 @@ mod exit;
 mod payload;
 mod probe;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use runtime::Result;
@@ -197,8 +197,11 @@ impl Attendant {
     /// Waits until there is something to do, and does it.
     fn turn(&mut self, charge: &mut dyn Charge) -> Result<()> {
         let wake = self.next_wake();
-        let ready = self.wait(wake)?;
+        let ready = self.wait(wake, charge.side())?;
         let now = now();
+        if ready.side {
+            charge.serve();
+        }
         if ready.signals {
             self.take_signals(charge);
         }
@@ -334,7 +337,7 @@ impl Attendant {
         }
     }
 
-    fn wait(&self, wake: Option<Duration>) -> Result<Ready> {
+    fn wait(&self, wake: Option<Duration>, side: Option<BorrowedFd<'_>>) -> Result<Ready> {
         let timeout = wake.map(|wake| wake.saturating_sub(now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = Vec::with_capacity(8);
@@ -356,6 +359,10 @@ impl Attendant {
             places.log = Some(fds.len());
             fds.push(PollFd::from_borrowed_fd(blocked, PollFlags::OUT));
         }
+        if let Some(side) = side {
+            places.side = Some(fds.len());
+            fds.push(PollFd::from_borrowed_fd(side, PollFlags::IN));
+        }
         let clients = fds.len();
         let stdin_is_full = matches!(&self.phase, Phase::Running(payload) if payload.stdin.is_full());
         self.hub.add_to(&mut fds, stdin_is_full);
@@ -372,6 +379,7 @@ impl Attendant {
             stdin: is_ready(places.stdin),
             probe: is_ready(places.probe),
             log: is_ready(places.log),
+            side: is_ready(places.side),
             clients: fds[clients..].iter().map(PollFd::revents).collect(),
         })
     }
@@ -384,6 +392,7 @@ struct Places {
     stdin: Option<usize>,
     probe: Option<usize>,
     log: Option<usize>,
+    side: Option<usize>,
 }
 
 /// What there is to do.
@@ -394,6 +403,7 @@ struct Ready {
     stdin: bool,
     probe: bool,
     log: bool,
+    side: bool,
     clients: Vec<PollFlags>,
 }
 
