@@ -32,7 +32,14 @@ impl Engine {
     pub fn networks(&self) -> Networks {
         let containers = self.paths().containers();
         let alive = move |id: &str| containers.join(id).exists();
-        Networks::open(&self.paths().root, &self.paths().run).with_liveness(Box::new(alive))
+        let networks = Networks::open(&self.paths().root, &self.paths().run).with_liveness(Box::new(alive));
+        match self.paths().is_default() {
+            true => networks,
+            false => {
+                let root = self.paths().root.as_os_str().as_encoded_bytes();
+                networks.beside(&oci::image::Digest::sha256(root).hex()[..6])
+            }
+        }
     }
 
     /// Connects a container to its networks and writes its addresses into its `hosts`. What resolves names for it, where

@@ -30,6 +30,11 @@ impl Paths {
         Paths { root, run }
     }
 
+    /// Whether this is where this user's state is by default.
+    pub fn is_default(&self) -> bool {
+        self.root == own_root()
+    }
+
     /// The directory with a directory for each container.
     pub fn containers(&self) -> PathBuf {
         self.root.join("containers")

@@ -39,6 +39,7 @@ pub struct Networks {
     root: PathBuf,
     run: PathBuf,
     alive: Liveness,
+    tag: String,
 }
 
 impl fmt::Debug for Networks {
@@ -73,7 +74,25 @@ impl Networks {
     /// The networks in `root`, with what ends with the host's uptime in `run`. Reads and makes nothing yet.
     #[must_use]
     pub fn open(root: &Path, run: &Path) -> Self {
-        Self { root: root.join("networks"), run: run.join("network"), alive: Box::new(|_| true) }
+        Self {
+            root: root.join("networks"),
+            run: run.join("network"),
+            alive: Box::new(|_| true),
+            tag: String::new(),
+        }
+    }
+
+    /// Networks beside others on the same host: what the host has by name, the default bridge and the table of rules,
+    /// carries `tag` too. Six letters and digits at the most, for a link's name has fifteen.
+    #[must_use]
+    pub fn beside(mut self, tag: &str) -> Self {
+        self.tag = format!("-{tag}");
+        self
+    }
+
+    /// What tells names on the host from those of other networks of berth's.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
     }
 
     /// With a way to tell whether a container still is: what one that is no more has left behind is taken back by
@@ -220,8 +239,9 @@ impl Networks {
             let mut request = CreateRequest { name: name.into(), ..CreateRequest::default() };
             if driver == Driver::Bridge {
                 let option = |key: &str, value: &str| (format!("com.docker.network.{key}"), value.to_owned());
+                let link = format!("{DEFAULT_LINK}{}", self.tag);
                 request.options =
-                    [option("bridge.default_bridge", "true"), option("bridge.name", DEFAULT_LINK)].into();
+                    [option("bridge.default_bridge", "true"), option("bridge.name", &link)].into();
             }
             self.write(&self.resolve(driver, &request)?)?;
         }

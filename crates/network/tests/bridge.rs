@@ -27,6 +27,23 @@ fn containers_of_a_network_talk_by_ipv4_and_ipv6() {
     assert!(link.contains("stp_state 0") && link.contains("berth network bridge"), "{link}");
 }
 
+/// Two roots, each with a default network and rules of its own.
+#[test]
+fn networks_of_another_root_get_along() {
+    let host = Host::new();
+    let other = host.with_another_root("other");
+    let a = host.container("a", |request| request.ports = vec![publish(8080, 80, Protocol::Tcp)]);
+    let b = other.container("a", |request| request.ports = vec![publish(8081, 80, Protocol::Tcp)]);
+    let c = host.container("c", |request| request.ports = vec![publish(8082, 80, Protocol::Tcp)]);
+    for (container, port) in [(&a, 8080), (&b, 8081), (&c, 8082)] {
+        container.serve_tcp(80);
+        assert_eq!(host.world.ask_tcp(ip(HOST4), port).as_deref(), Some(WORLD4));
+        assert!(host.host.ask_tcp(ip("127.0.0.1"), port).is_some(), "port {port} by loopback");
+    }
+    assert_ne!(a.attachment.endpoints[0].ipv4_subnet, b.attachment.endpoints[0].ipv4_subnet);
+    assert!(a.namespace.is_cut_off(b.ipv4(), 80), "networks are apart, whoever's they are");
+}
+
 #[test]
 fn the_world_sees_the_hosts_address() {
     let host = Host::new();

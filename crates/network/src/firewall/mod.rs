@@ -20,7 +20,6 @@ use std::sync::Mutex;
 use namespace::netlink::{BatchRefusal, Netlink, Refusal, Request, attributes, text};
 use rustix::io::Errno;
 
-use self::ruleset::TABLE;
 use self::table::{Element, INET};
 use crate::endpoint::Attachment;
 use crate::network::Network;
@@ -39,6 +38,8 @@ const ERESTART: i32 = 85;
 struct Firewall {
     netlink: Netlink,
     namespace: u64,
+    /// The name of our table.
+    table: String,
 }
 
 /// The socket that was used last. It stays open: its end waits until the kernel has freed what was deleted by whomever,
@@ -46,11 +47,12 @@ struct Firewall {
 static LAST: Mutex<Option<Firewall>> = Mutex::new(None);
 
 /// Does something by a socket to nf_tables, which is opened at its first use.
-fn with_firewall<T>(work: impl FnOnce(&Firewall) -> Result<T>) -> Result<T> {
+fn with_firewall<T>(table: String, work: impl FnOnce(&Firewall) -> Result<T>) -> Result<T> {
     let last = || LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let own = own_namespace()?;
     let kept = last().take().filter(|firewall| firewall.namespace == own);
-    let firewall = kept.map_or_else(|| Firewall::open(own), Ok)?;
+    let mut firewall = kept.map_or_else(|| Firewall::open(own), Ok)?;
+    firewall.table = table;
     let outcome = work(&firewall);
     *last() = Some(firewall);
     outcome
@@ -66,7 +68,7 @@ fn own_namespace() -> Result<u64> {
 impl Firewall {
     fn open(namespace: u64) -> Result<Self> {
         let netlink = Netlink::open_netfilter().map_err(no_nf_tables)?;
-        Ok(Self { netlink, namespace })
+        Ok(Self { netlink, namespace, table: String::new() })
     }
 
     /// The generation that the rules of the host are of.
@@ -84,7 +86,7 @@ impl Firewall {
 
     /// Whether our table is there, of this layout, with all of its rules.
     fn is_whole(&self) -> Result<bool, Refusal> {
-        let answer = match self.netlink.get(&table::request(table::GET_TABLE, INET).text(1, TABLE)) {
+        let answer = match self.netlink.get(&table::request(table::GET_TABLE, INET).text(1, &self.table)) {
             Err(refusal) if refusal.errno == Errno::NOENT => return Ok(false),
             other => other?,
         };
@@ -92,11 +94,11 @@ impl Firewall {
         if written.is_none_or(|(_, value)| value != table::user_comment(ruleset::LAYOUT)) {
             return Ok(false);
         }
-        let rules = self.netlink.list(&table::request(table::GET_RULE, INET).text(1, TABLE))?;
+        let rules = self.netlink.list(&table::request(table::GET_RULE, INET).text(1, &self.table))?;
         // Kernels before 4.20 tell of all tables' rules.
         let ours = rules
             .iter()
-            .filter(|rule| attributes(rule, 4).any(|(kind, value)| kind == 1 && text(value) == TABLE));
+            .filter(|rule| attributes(rule, 4).any(|(kind, value)| kind == 1 && text(value) == self.table));
         Ok(ours.count() >= ruleset::number_of_rules())
     }
 }
@@ -113,6 +115,11 @@ fn no_nf_tables(refusal: Refusal) -> Error {
 }
 
 impl Networks {
+    /// The name of the table: `berth`, and for networks beside others with their tag.
+    fn table(&self) -> String {
+        format!("{}{}", ruleset::TABLE, self.tag())
+    }
+
     /// Has the rules know a network.
     pub(crate) fn firewall_add_network(&self, network: &Network) -> Result<()> {
         self.put_elements(elements::of_network(network)?)
@@ -152,7 +159,7 @@ impl Networks {
     }
 
     fn put_elements(&self, elements: Vec<Element>) -> Result<()> {
-        with_firewall(|firewall| self.put_by(firewall, &elements))
+        with_firewall(self.table(), |firewall| self.put_by(firewall, &elements))
     }
 
     fn put_by(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
@@ -164,7 +171,7 @@ impl Networks {
         if elements.is_empty() {
             return Ok(());
         }
-        match firewall.commit(table::change(INET, TABLE, elements, true), None) {
+        match firewall.commit(table::change(INET, &firewall.table, elements, true), None) {
             Ok(()) => self.note_generation(firewall, before),
             // Something of the table went away just now, or another life of the container left elements behind.
             Err(_) => self.write_anew(firewall),
@@ -175,12 +182,12 @@ impl Networks {
         if elements.is_empty() {
             return Ok(());
         }
-        with_firewall(|firewall| self.take_by(firewall, &elements))
+        with_firewall(self.table(), |firewall| self.take_by(firewall, &elements))
     }
 
     fn take_by(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
         let before = firewall.generation()?;
-        match firewall.commit(table::change(INET, TABLE, elements, false), None) {
+        match firewall.commit(table::change(INET, &firewall.table, elements, false), None) {
             Ok(()) => self.note_generation(firewall, before),
             // All are away with the table.
             Err(refused) if refused.refusal.errno == Errno::NOENT && !firewall.is_whole().unwrap_or(true) => {
@@ -197,7 +204,7 @@ impl Networks {
     fn take_one_by_one(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
         for element in elements {
             let one = std::slice::from_ref(element);
-            match firewall.commit(table::change(INET, TABLE, one, false), None) {
+            match firewall.commit(table::change(INET, &firewall.table, one, false), None) {
                 Err(refused) if refused.refusal.errno != Errno::NOENT => {
                     return Err(Error::kernel(
                         "remove elements from",
@@ -230,8 +237,8 @@ impl Networks {
             |refused: BatchRefusal| Error::kernel("write", "nftables table inet berth", refused.refusal);
         for _ in 0..ATTEMPTS {
             let generation = firewall.generation()?;
-            let mut requests = ruleset::create();
-            requests.extend(table::change(INET, TABLE, &self.all_elements()?, true));
+            let mut requests = ruleset::create(&firewall.table);
+            requests.extend(table::change(INET, &firewall.table, &self.all_elements()?, true));
             match firewall.commit(requests, Some(generation)) {
                 Err(refused) if refused.refusal.errno.raw_os_error() == ERESTART => {}
                 Err(refused)
@@ -303,7 +310,7 @@ impl Networks {
 
     /// Looks at everything, and makes what is missing.
     pub(crate) fn repair_firewall(&self) -> Result<()> {
-        with_firewall(|firewall| self.write_anew(firewall))
+        with_firewall(self.table(), |firewall| self.write_anew(firewall))
     }
 }
 

@@ -170,23 +170,23 @@ pub(super) fn number_of_rules() -> usize {
 }
 
 /// The whole table, empty sets and all, in place of one that is there.
-pub(super) fn create() -> Vec<Request> {
+pub(super) fn create(name: &str) -> Vec<Request> {
     let mut requests = vec![
         // Made, so that there is one to delete.
-        table::new_table(INET, TABLE, LAYOUT),
+        table::new_table(INET, name, LAYOUT),
         table::delete_table(INET, TABLE),
-        table::new_table(INET, TABLE, LAYOUT),
+        table::new_table(INET, name, LAYOUT),
     ];
-    requests.extend(SETS.iter().zip(1..).map(|(set, id)| set.create(INET, TABLE, id)));
+    requests.extend(SETS.iter().zip(1..).map(|(set, id)| set.create(INET, name, id)));
     let chains = chains();
     for chain in &chains {
         requests.push(match chain.place {
-            None => table::chain(INET, TABLE, chain.name),
-            Some((kind, hook, priority)) => table::base_chain(INET, TABLE, chain.name, kind, hook, priority),
+            None => table::chain(INET, name, chain.name),
+            Some((kind, hook, priority)) => table::base_chain(INET, name, chain.name, kind, hook, priority),
         });
     }
     for chain in &chains {
-        requests.extend(chain.rules.iter().map(|rule| table::rule(INET, TABLE, chain.name, rule)));
+        requests.extend(chain.rules.iter().map(|rule| table::rule(INET, name, chain.name, rule)));
     }
     requests
 }

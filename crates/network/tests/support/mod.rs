@@ -65,6 +65,7 @@ pub struct Host {
     pub world: Namespace,
     pub dir: tempfile::TempDir,
     pub dead: Arc<Mutex<Vec<String>>>,
+    tag: Option<&'static str>,
 }
 
 /// The world's addresses, and the host's in it.
@@ -96,14 +97,25 @@ impl Host {
                 answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused).then_some(())
             });
         }
-        Self { host, world, dir, dead: Arc::default() }
+        Self { host, world, dir, dead: Arc::default(), tag: None }
+    }
+
+    /// The same host with another root of berth's.
+    pub fn with_another_root(&self, tag: &'static str) -> Self {
+        let same = |namespace: &Namespace| Namespace(namespace.0.try_clone().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        Self { host: same(&self.host), world: same(&self.world), dir, dead: Arc::default(), tag: Some(tag) }
     }
 
     pub fn networks(&self) -> Networks {
         let dead = Arc::clone(&self.dead);
         let alive = move |id: &str| !dead.lock().unwrap().iter().any(|dead| dead == id);
         let (root, run) = (self.dir.path().join("root"), self.dir.path().join("run"));
-        Networks::open(&root, &run).with_liveness(Box::new(alive))
+        let networks = Networks::open(&root, &run).with_liveness(Box::new(alive));
+        match self.tag {
+            Some(tag) => networks.beside(tag),
+            None => networks,
+        }
     }
 
     pub fn kill(&self, container: &Container) {
