@@ -99,7 +99,7 @@ fn options(args: &[String]) -> Result<Options, String> {
         match flag.as_str() {
             "--berth" => options.berth = value.into(),
             "--minutes" => {
-                options.minutes = value.parse().map_err(|_| format!("{flag} {value}: no number"))?
+                options.minutes = value.parse().map_err(|_| format!("{flag} {value}: no number"))?;
             }
             "--parallel" => options.parallel = value.parse().map_err(wrong)?,
             _ => return Err(format!("unknown flag {flag}")),

@@ -1,4 +1,4 @@
-//! The monitor executes itself again once its payload has settled: see [`handover`](crate::handover).
+//! The monitor executes itself again once its payload has settled: see [`handover`].
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
