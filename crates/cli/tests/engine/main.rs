@@ -5,4 +5,5 @@ mod host;
 mod killed;
 mod lifecycle;
 mod many;
+mod network;
 mod policies;

@@ -174,7 +174,7 @@ pub(super) fn create(name: &str) -> Vec<Request> {
     let mut requests = vec![
         // Made, so that there is one to delete.
         table::new_table(INET, name, LAYOUT),
-        table::delete_table(INET, TABLE),
+        table::delete_table(INET, name),
         table::new_table(INET, name, LAYOUT),
     ];
     requests.extend(SETS.iter().zip(1..).map(|(set, id)| set.create(INET, name, id)));
