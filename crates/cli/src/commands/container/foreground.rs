@@ -43,7 +43,7 @@ impl Front<'_> {
         let session = Session {
             wants: self.wants,
             tty,
-            detach_keys: Some(self.detach_keys).filter(|_| self.wants.stdin),
+            detach_keys: self.wants.stdin.then(|| self.detach_keys.clone()),
             forward: if self.forward { Some(&mut forward) } else { None },
             started: &mut |_| {},
         };
@@ -59,7 +59,16 @@ impl Front<'_> {
                 "detached from {}: its output was not read fast enough; `berth logs` has all of it",
                 self.container.name
             ))),
-            Ending::Lost => Err(failed(format!(
+            Ending::Lost => self.lost(),
+        }
+    }
+
+    /// The connection broke before the end was told: the monitor was killed, or the container had just ended when we came.
+    fn lost(&self) -> Result<ExitCode, Box<dyn Error>> {
+        let state = self.engine.state(self.container)?;
+        match u8::try_from(state.exit_code) {
+            Ok(code) if !state.status.is_active() && state.error.is_empty() => Ok(ExitCode::from(code)),
+            _ => Err(failed(format!(
                 "the monitor of container {} was lost: `berth ps -a` tells what became of it",
                 self.container.name
             ))),
