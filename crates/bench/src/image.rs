@@ -4,7 +4,7 @@
 //! knows nothing and with a disk that has nothing left to write. CPU time is what the tool and its daemon took; it tells more
 //! than time does where other work is done on the machine.
 
-mod data;
+pub mod data;
 mod floor;
 mod measure;
 mod registry;

@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use oci::image::Digest;
 use serde_json::json;
-use snapshot::tar::{Entry, Kind, Time, Writer};
+use snapshot::tar::{Entry, Kind, Writer};
 
 use crate::Options;
+use crate::image::data;
 use crate::image::tools::{self, Daemon, Podman};
 
 /// The image's name, in full as podman wants it.
@@ -162,18 +163,5 @@ fn image(path: &Path) -> io::Result<()> {
 }
 
 fn entry(path: &str, kind: Kind, size: u64) -> Entry {
-    Entry {
-        path: path.as_bytes().to_vec(),
-        link: Vec::new(),
-        kind,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        mtime: Time { seconds: 1_700_000_000, nanoseconds: 0 },
-        atime: None,
-        device: (0, 0),
-        size,
-        xattrs: Vec::new(),
-        sparse: None,
-    }
+    Entry { kind, mode: 0o755, ..data::entry(path.as_bytes(), size) }
 }

@@ -185,7 +185,8 @@ fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
     Ok(())
 }
 
-fn entry(path: &[u8], size: u64) -> Entry {
+/// A file in an archive.
+pub fn entry(path: &[u8], size: u64) -> Entry {
     Entry {
         path: path.to_vec(),
         link: Vec::new(),

@@ -13,7 +13,7 @@ use crate::config::CreateConfig;
 use crate::error::Error;
 use crate::spec::Host;
 
-pub use parse::{bytes, device, device_rule, ulimit};
+pub use parse::{ULIMITS, bytes, device, device_rule, ulimit};
 
 /// Why a request makes no sense: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

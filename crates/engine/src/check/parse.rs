@@ -97,7 +97,8 @@ pub fn device_rule(text: &str) -> Result<DeviceRule, Invalid> {
     })
 }
 
-const ULIMITS: [&str; 15] = [
+/// The limits that `--ulimit` names.
+pub const ULIMITS: [&str; 15] = [
     "core",
     "cpu",
     "data",

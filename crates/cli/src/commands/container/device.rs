@@ -145,29 +145,11 @@ fn device_and(text: &str) -> Result<(&str, &str), String> {
     Ok((path, value))
 }
 
-const ULIMITS: &[&str] = &[
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
 /// The value of `--ulimit`: `NAME=SOFT[:HARD]`.
 pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     let wrong = || format!("invalid ulimit argument: {text}");
     let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
-    if !ULIMITS.contains(&name) {
+    if !engine::check::ULIMITS.contains(&name) {
         return Err(format!("invalid ulimit type: {name}"));
     }
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
