@@ -129,7 +129,13 @@ impl Snapshots {
 
     fn make(&self, key: &str, record: Record) -> Result<Snapshot<'_>> {
         check_key(key)?;
-        let stage = self.stage_parts(&record)?;
+        let stage = match (self.stage_parts(&record), record.parent) {
+            // It was collected between the reading of its record and the look at its files.
+            (Err(_), Some(parent)) if !self.has_layer(&parent)? => {
+                return Err(SnapshotError::NoLayer(parent));
+            }
+            (staged, _) => staged?,
+        };
         self.name_snapshot(key, record, stage)
     }
 

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::follow::{Command, Follower, PATIENCE, children};
 use super::sequence::{Ground, Hit, Sequence, Step, files, must, run};
+
+/// How long a monitor may take to write down what it has seen.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Run, exec, logs, stop, start, remove; volumes.
 #[derive(Default)]
@@ -76,15 +80,7 @@ impl Sequence for Engine {
 
     fn recover(&self, ground: &Ground, follower: &mut Follower, _: Option<&Hit>) -> Result<(), String> {
         for id in containers(ground, follower)? {
-            let told = run(follower, &berth(ground, &["inspect", &id]))?;
-            // One of `run --rm` may just be on its way out.
-            if told.stderr.contains("no such object") {
-                continue;
-            }
-            if !told.succeeded() {
-                return Err(format!("`inspect` of a container that `ps` shows: {}", told.told()));
-            }
-            state_is_true(&told.stdout)?;
+            settled(ground, follower, &id)?;
         }
         sweep(ground, follower)?;
         let said = must(follower, &hello(ground))?;
@@ -139,6 +135,25 @@ fn sweep(ground: &Ground, follower: &mut Follower) -> Result<(), String> {
     }
     must(follower, &berth(ground, &["volume", "prune", "-a", "-f"]))?;
     must(follower, &berth(ground, &["gc"])).map(drop)
+}
+
+/// Whether what `inspect` says of a container is true, or soon is: a monitor writes an end down when it has seen it.
+fn settled(ground: &Ground, follower: &mut Follower, id: &str) -> Result<(), String> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let told = run(follower, &berth(ground, &["inspect", id]))?;
+        // One of `run --rm` may just be on its way out.
+        if told.stderr.contains("no such object") {
+            return Ok(());
+        }
+        if !told.succeeded() {
+            return Err(format!("`inspect` of a container that `ps` shows: {}", told.told()));
+        }
+        match state_is_true(&told.stdout) {
+            Err(_) if Instant::now() < deadline => {}
+            judged => return judged,
+        }
+    }
 }
 
 /// Whether who is said to run does.
