@@ -20,6 +20,7 @@ use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Event;
+use crate::idmaps;
 use crate::launch::Launch;
 use crate::network::Connected;
 use crate::record::{Dir, Lock};
@@ -29,6 +30,8 @@ use crate::state::{Health, State, Status};
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const RESOLVER_UDP: &str = "resolver-udp";
 pub(crate) const RESOLVER_TCP: &str = "resolver-tcp";
+/// PIPEFS_MAGIC of linux/magic.h
+const PIPEFS: rustix::fs::FsWord = 0x5049_5045;
 /// The record of the last health checks.
 pub(crate) const HEALTH: &str = "health.json";
 
@@ -126,18 +129,26 @@ impl Attended {
     fn run(&mut self, container: &Container, stdio: &PayloadStdio) -> Result<Started> {
         let engine = &self.engine;
         let snapshot = engine.snapshots()?.snapshot(&self.id)?;
+        let namespace = idmaps::namespace(container)?;
+        let user = namespace.as_ref().map(AsFd::as_fd);
         let rootfs = match container.asked.host_config.auto_remove {
-            true => snapshot.mount_for_once(None)?,
-            false => snapshot.mount(None)?,
+            true => snapshot.mount_for_once(user)?,
+            false => snapshot.mount(user)?,
         };
-        let Launch { mut spec, trees, cgroup_driver } = engine.launch(container, rootfs.as_fd())?;
+        let mapping = idmaps::Mapping::of(container, namespace.as_ref());
+        let Launch { mut spec, trees, cgroup_driver } = engine.launch(container, rootfs.as_fd(), mapping)?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
             root.path = snapshot.path().join("merged").to_string_lossy().into_owned();
         }
+        let options = options(stdio)?;
+        if let (Some(mapping), Some(process), Some(stdio)) = (mapping, &spec.process, &options.stdio) {
+            // So that it can open /dev/stdout, as everybody can their own.
+            let (uid, gid) = mapping.ids.outside(process.user.uid, process.user.gid);
+            give(stdio, uid, gid)?;
+        }
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
-        let options =
-            CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options(stdio)? };
+        let options = CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options };
         let request = crate::network::request(container)?;
         let (mut connected, mut resolver) = (Connected::default(), None);
         let prepare = request.as_ref().map(|request| {
@@ -271,6 +282,18 @@ fn options(stdio: &PayloadStdio) -> Result<CreateOptions<'static>> {
             CreateOptions { console_socket: Some(copy(console_socket)?), ..CreateOptions::default() }
         }
     })
+}
+
+/// Makes pipes those of a user; nothing that has a name, such as /dev/null.
+fn give(stdio: &[OwnedFd], uid: u32, gid: u32) -> Result<()> {
+    use rustix::fs::{Gid, Uid, fchown, fstatfs};
+    let fail = |errno| Error::io("give to the container's user", "stdio", errno);
+    for fd in stdio {
+        if fstatfs(fd).map_err(fail)?.f_type == PIPEFS {
+            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 /// An error with all its causes, as one sentence.

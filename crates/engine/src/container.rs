@@ -25,6 +25,9 @@ pub struct Container {
     pub args: Vec<String>,
     /// What was asked for, completed by the image's configuration.
     pub asked: CreateConfig,
+    /// The maps of its user namespace, where it has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_maps: Option<crate::mounts::Ids>,
     /// What is mounted, volumes with their names: as `inspect` shows it.
     pub mounts: Vec<MountPoint>,
     /// The same in full, as it is opened at each start.

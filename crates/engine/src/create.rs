@@ -84,6 +84,7 @@ impl Engine {
         let (planned, _held) = self.provide_mounts(&container.asked)?;
         container.mounts = self.mount_points(&planned);
         container.planned = planned;
+        container.id_maps = self.map_ids(container)?;
         self.name(lock, container, any_name)?;
         self.images()?.prepare(&container.id, image)?;
         let state = State { row: row(container), ..State::default() };

@@ -13,6 +13,7 @@ use crate::copy::tree_of_process;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::files::{self, Hosts, Network, Resolver};
+use crate::idmaps::Mapping;
 use crate::mounts::{Planned, Realized, Surroundings, realize};
 use crate::record::make_directory;
 use crate::spec::{Found, Host, Place, Places, Request, plan};
@@ -32,13 +33,18 @@ pub(crate) struct Launch {
 
 impl Engine {
     /// The configuration of a container whose root file system is mounted at `rootfs`; new volumes are filled from it.
-    pub(crate) fn launch(&self, container: &Container, rootfs: BorrowedFd<'_>) -> Result<Launch> {
+    pub(crate) fn launch(
+        &self,
+        container: &Container,
+        rootfs: BorrowedFd<'_>,
+        mapping: Option<Mapping<'_>>,
+    ) -> Result<Launch> {
         let host = Host::detect()?;
         let asked = &container.asked;
         let places = Places::of(&asked.host_config, host.unified);
         let user = Accounts::read(rootfs)?.user(&asked.config.user, &asked.host_config.group_add)?;
         let pids = self.joined(&places)?;
-        let mut realized = self.realize_mounts(container, rootfs, &user)?;
+        let mut realized = self.realize_mounts(container, rootfs, &user, mapping)?;
         self.share_memory(&places, &pids, &mut realized)?;
         let Realized { mounts, trees } = realized;
         let etc = self.make_etc(container, &places, &[], &[])?;
@@ -48,6 +54,7 @@ impl Engine {
             devices: devices::devices(&asked.host_config)?,
             block_devices: devices::block_devices(&asked.host_config.resources)?,
             pids,
+            ids: container.id_maps.clone(),
         };
         let init = self.make_init(container)?;
         let request = Request {
@@ -79,11 +86,17 @@ impl Engine {
         Ok(Some(path))
     }
 
-    fn realize_mounts(&self, container: &Container, root: BorrowedFd<'_>, user: &User) -> Result<Realized> {
+    fn realize_mounts(
+        &self,
+        container: &Container,
+        root: BorrowedFd<'_>,
+        user: &User,
+        mapping: Option<Mapping<'_>>,
+    ) -> Result<Realized> {
         let key = |one: &Planned| provision::view_key(container, one);
-        let image = |one: &Planned| self.image_view(one, &key(one));
+        let image = |one: &Planned| self.image_view(one, &key(one), mapping.map(|mapping| mapping.namespace));
         let volumes = self.volumes();
-        let with = Surroundings { volumes: &volumes, root, user, image: &image };
+        let with = Surroundings { volumes: &volumes, root, user, mapping, image: &image };
         Ok(realize(&container.planned, &container.asked.host_config.tmpfs, with)?)
     }
 

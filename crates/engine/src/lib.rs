@@ -22,6 +22,7 @@ mod exec;
 pub mod files;
 mod filters;
 mod id;
+pub mod idmaps;
 mod inspect;
 mod launch;
 mod list;

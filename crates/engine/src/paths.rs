@@ -55,6 +55,11 @@ impl Paths {
         self.root.join("names")
     }
 
+    /// Ranges of ids that containers have: symlinks to their ids.
+    pub(crate) fn id_maps(&self) -> PathBuf {
+        self.root.join("idmaps")
+    }
+
     /// The socket that clients attach at.
     pub fn attach_socket(&self, id: &str) -> PathBuf {
         self.running(id).join("attach.sock")

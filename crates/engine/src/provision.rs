@@ -1,7 +1,7 @@
 //! What a container takes of the host beside its root, and gives back: volumes, other containers' mounts, images.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::config::CreateConfig;
 use crate::container::{Container, MountPoint};
@@ -91,7 +91,12 @@ impl Engine {
     }
 
     /// A read-only view of an image, for a container that mounts it.
-    pub(crate) fn image_view(&self, one: &Planned, key: &str) -> std::result::Result<OwnedFd, String> {
+    pub(crate) fn image_view(
+        &self,
+        one: &Planned,
+        key: &str,
+        user_namespace: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<OwnedFd, String> {
         let text = |error: &dyn std::error::Error| crate::attend::sentence(error);
         let images = self.images().map_err(|error| text(&error))?;
         let candidates: Vec<_> = one.mount.source.parse().into_iter().collect();
@@ -102,7 +107,7 @@ impl Engine {
             Err(snapshot::SnapshotError::Exists(_)) => snapshots.snapshot(key),
             other => other,
         };
-        view.and_then(|view| view.mount(None)).map_err(|error| text(&error))
+        view.and_then(|view| view.mount(user_namespace)).map_err(|error| text(&error))
     }
 }
 

@@ -192,6 +192,7 @@ impl Engine {
             self.remove_anonymous_volumes(&container);
         }
         self.remove_views(&container)?;
+        self.release_ids(id, &container)?;
         match std::fs::remove_dir_all(lock.path()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("remove", lock.path(), error))

@@ -7,3 +7,4 @@ mod lifecycle;
 mod many;
 mod network;
 mod policies;
+mod userns;

@@ -1,7 +1,8 @@
 //! Which namespaces go with what else.
 
-use crate::config::CreateConfig;
-use crate::spec::Host;
+use crate::config::{CreateConfig, HostConfig};
+use crate::idmaps::{Wish, wish};
+use crate::spec::{Host, Place};
 
 use super::{Checked, invalid};
 
@@ -23,22 +24,45 @@ pub(super) fn check(config: &CreateConfig, host: &Host) -> Checked {
     if !host.unified && own.userns_mode.starts_with("container:") && own.cgroupns_mode == "private" {
         return invalid("conflicting options: --userns container: and --cgroupns private need cgroup v2");
     }
-    if own.privileged && !matches!(own.userns_mode.as_str(), "" | "host") {
-        return invalid(format!(
-            "privileged mode is incompatible with user namespaces: leave out --privileged or --userns {}",
-            own.userns_mode
-        ));
-    }
     if own.ipc_mode == "host" && own.shm_size != 0 {
         return invalid("conflicting options: --shm-size and --ipc host: /dev/shm is the host's");
     }
-    if !matches!(own.userns_mode.as_str(), "" | "host") {
+    user_namespace(own, host)?;
+    network(config)
+}
+
+/// What a user namespace of its own goes with.
+fn user_namespace(own: &HostConfig, host: &Host) -> Checked {
+    let flag = match own.userns_mode.as_str() {
+        "" => "--uidmap".to_owned(),
+        mode => format!("--userns {mode}"),
+    };
+    if wish(own)? == Wish::Host {
+        return Ok(());
+    }
+    if own.privileged {
         return invalid(format!(
-            "user namespaces of a container are not supported yet: leave out --userns {}",
-            own.userns_mode
+            "privileged mode is incompatible with user namespaces: leave out --privileged or {flag}"
         ));
     }
-    network(config)
+    if host.in_user_namespace {
+        return invalid(format!("{flag} is not supported within a user namespace: leave it out"));
+    }
+    for (name, option, mode) in [
+        ("network", "--network", &own.network_mode),
+        ("PID", "--pid", &own.pid_mode),
+        ("IPC", "--ipc", &own.ipc_mode),
+    ] {
+        let whose = match Place::of(mode) {
+            Place::New => continue,
+            Place::Host => "the host's",
+            Place::Container(_) | Place::Path(_) => "another's",
+        };
+        return invalid(format!(
+            "cannot share {whose} {name} namespace when user namespaces are enabled: leave out {option} {mode} or {flag}"
+        ));
+    }
+    Ok(())
 }
 
 fn words(config: &CreateConfig) -> Checked {

@@ -100,9 +100,12 @@ pub struct HostConfig {
     /// Empty is private; `host`.
     #[serde(rename = "UTSMode", deserialize_with = "nullable")]
     pub uts_mode: String,
-    /// Empty or `host`; `auto`, `keep-id`, `nomap`, `container:NAME`, as podman has them.
+    /// Empty or `host`; `private`, `auto[:size=N]`, as podman has them.
     #[serde(deserialize_with = "nullable")]
     pub userns_mode: String,
+    /// The maps of its user namespace; podman's, not Docker's.
+    #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
+    pub id_mappings: Option<IdMappings>,
     /// Bytes of /dev/shm; 64 MiB where 0.
     pub shm_size: i64,
     /// Kernel parameters.
@@ -124,6 +127,25 @@ pub struct HostConfig {
     /// Whether an init of ours is the first process; `None` is what the host's configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
+}
+
+/// podman's `IDMappings`: lines of `CONTAINER:HOST:SIZE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IdMappings {
+    /// Of users; where empty, as of groups.
+    #[serde(deserialize_with = "nullable")]
+    pub uid_map: Vec<String>,
+    /// Of groups; where empty, as of users.
+    #[serde(deserialize_with = "nullable")]
+    pub gid_map: Vec<String>,
+}
+
+impl IdMappings {
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.uid_map.is_empty() && self.gid_map.is_empty()
+    }
 }
 
 /// Docker's `Resources`: limits, and devices.

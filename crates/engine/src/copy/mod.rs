@@ -9,14 +9,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use oci::spec::IdMapping;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use snapshot::layer::{ApplyOptions, LayerError, Packing, Plain, XattrNamespace, apply, pack};
+use snapshot::layer::{ApplyOptions, IdRanges, LayerError, Packing, Plain, XattrNamespace, apply, pack};
 
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
+use crate::mounts::Ids;
 use file::{File, follow, look};
 use path::{Named, Target, There, target};
 use root::in_root;
@@ -62,7 +64,7 @@ impl Engine {
     ) -> Result<u64> {
         let from = Named::in_container(from);
         let to = Named::of(&to.to_string_lossy());
-        self.with_root(container, |root| {
+        self.with_root(container, |root, ids| {
             let source = find(root, &from, options.follow_link, &container.name)?;
             let (parent, name) = to.split();
             let there = look(CWD, to.path.as_os_str().as_bytes(), AtFlags::empty())
@@ -75,8 +77,10 @@ impl Engine {
             };
             let directory = open_directory(CWD, &directory)?;
             let keep_owner = options.archive && rustix::process::geteuid().is_root();
-            let into = Unpacking { directory: directory.as_fd(), keep_owner };
-            transfer(&source, &shown, Packing { mounts: true, owner: None }, into)
+            let into = Unpacking { directory: directory.as_fd(), keep_owner, ids: None };
+            let ids = ids.map(Shift::inward);
+            let packing = Packing { mounts: true, owner: None, ids: ids.as_ref().map(Shift::ranges) };
+            transfer(&source, &shown, packing, into)
         })
     }
 
@@ -92,10 +96,11 @@ impl Engine {
         out: impl Write + Send,
     ) -> Result<()> {
         let from = Named::in_container(from);
-        self.with_root(container, |root| {
+        self.with_root(container, |root, ids| {
             let source = find(root, &from, follow_link, &container.name)?;
             let shown = source.shown(&from);
-            let packing = Packing { mounts: true, owner: None };
+            let ids = ids.map(Shift::inward);
+            let packing = Packing { mounts: true, owner: None, ids: ids.as_ref().map(Shift::ranges) };
             pack(source.parent.as_fd(), &source.name, &shown, out, packing)
                 .map_err(|error| Error::io("archive", &from.path, error))
         })
@@ -122,7 +127,7 @@ impl Engine {
         if from.is_directory && !source.is_directory() {
             return Err(refused(&from.path, "not a directory"));
         }
-        self.with_root(container, |root| {
+        self.with_root(container, |root, ids| {
             let place = Place::find(root, &to, &container.name)?;
             let way = target(source.is_directory(), &to, place.there)
                 .map_err(|problem| refused(&to.path, problem))?;
@@ -131,8 +136,10 @@ impl Engine {
                 Target::As => (place.parent, place.name),
             };
             let owner = (!options.archive).then_some((0, 0));
-            let into = Unpacking { directory: directory.as_fd(), keep_owner: true };
-            transfer(&source, &shown, Packing { mounts: true, owner }, into)
+            let into = Unpacking { directory: directory.as_fd(), keep_owner: true, ids };
+            let ids = ids.map(Shift::outward);
+            let packing = Packing { mounts: true, owner, ids: ids.as_ref().map(Shift::ranges) };
+            transfer(&source, &shown, packing, into)
         })
     }
 
@@ -148,7 +155,14 @@ impl Engine {
         overwrite: bool,
     ) -> Result<()> {
         let to = Named::in_container(to);
-        self.with_root(container, |root| {
+        self.with_root(container, |root, ids| {
+            if ids.is_some() {
+                let name = &container.name;
+                return Err(Error::Conflict(format!(
+                    "cannot unpack an archive in container {name} while it runs, for it has a user namespace of its own: \
+                     stop it first, or copy files"
+                )));
+            }
             let place = Place::find(root, &to, &container.name)?;
             if place.there != There::Directory {
                 let text =
@@ -170,7 +184,7 @@ impl Engine {
     /// There is nothing.
     pub fn stat_path(&self, container: &Container, path: &str) -> Result<PathStat> {
         let path = Named::in_container(path);
-        self.with_root(container, |root| Ok(find(root, &path, false, &container.name)?.stat(&path)))
+        self.with_root(container, |root, _| Ok(find(root, &path, false, &container.name)?.stat(&path)))
     }
 
     /// Packs a container's own file system, without volumes and other mounts.
@@ -178,8 +192,10 @@ impl Engine {
     /// # Errors
     /// It can't be mounted, or `out` takes no more.
     pub fn export(&self, container: &Container, out: impl Write) -> Result<()> {
-        let root = self.bare_root(container)?;
-        pack(root.as_fd(), b".", b"", out, Packing::default())
+        let (root, ids) = self.bare_root(container)?;
+        let ids = ids.map(Shift::inward);
+        let packing = Packing { ids: ids.as_ref().map(Shift::ranges), ..Packing::default() };
+        pack(root.as_fd(), b".", b"", out, packing)
             .map_err(|error| Error::io("archive the root of", &container.name, error))
     }
 }
@@ -254,10 +270,38 @@ fn open_directory(at: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     })
 }
 
+/// How the owners of a running container's files, which are those of its user namespace, are told.
+struct Shift {
+    uids: Vec<(u32, u32, u32)>,
+    gids: Vec<(u32, u32, u32)>,
+}
+
+impl Shift {
+    /// As the container sees them.
+    fn inward(ids: &Ids) -> Shift {
+        let map =
+            |map: &[IdMapping]| map.iter().map(|one| (one.host_id, one.container_id, one.size)).collect();
+        Shift { uids: map(&ids.uids), gids: map(&ids.gids) }
+    }
+
+    /// As they are on the host.
+    fn outward(ids: &Ids) -> Shift {
+        let map =
+            |map: &[IdMapping]| map.iter().map(|one| (one.container_id, one.host_id, one.size)).collect();
+        Shift { uids: map(&ids.uids), gids: map(&ids.gids) }
+    }
+
+    fn ranges(&self) -> IdRanges<'_> {
+        IdRanges { uids: &self.uids, gids: &self.gids }
+    }
+}
+
 /// Where and how an archive is unpacked.
 struct Unpacking<'a> {
     directory: BorrowedFd<'a>,
     keep_owner: bool,
+    /// It belongs to a user namespace with these maps.
+    ids: Option<&'a Ids>,
 }
 
 fn unpack(
@@ -271,7 +315,7 @@ fn unpack(
 }
 
 /// Packs and unpacks at once.
-fn transfer(source: &File, shown: &[u8], packing: Packing, into: Unpacking<'_>) -> Result<u64> {
+fn transfer(source: &File, shown: &[u8], packing: Packing<'_>, into: Unpacking<'_>) -> Result<u64> {
     let (reader, writer) = io::pipe().map_err(|error| Error::io("make", "a pipe", error))?;
     let plain = Plain::default();
     std::thread::scope(|scope| {
@@ -282,7 +326,13 @@ fn transfer(source: &File, shown: &[u8], packing: Packing, into: Unpacking<'_>) 
         let packing = std::thread::Builder::new().spawn_scoped(scope, packing);
         let packing = packing.map_err(|error| Error::io("make", "a thread", error))?;
         let reader = BufReader::with_capacity(256 << 10, reader);
-        let unpacked = unpack(reader, into.directory, into.keep_owner, plain);
+        let unpacking = || unpack(reader, into.directory, into.keep_owner, plain);
+        let unpacked = match into.ids.map(|ids| ids.outside(0, 0)) {
+            // Whoever has no id in there can make nothing.
+            Some((uid, gid)) => sys::fsid::with_fs_ids(uid, gid, unpacking)
+                .map_err(|error| Error::io("act as", "the container's root", error))?,
+            None => unpacking(),
+        };
         let packed = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Who unpacks closes the pipe on an error of its own: that of the other end says nothing then.
         unpacked.map_err(|error| failed(&error))?;

@@ -16,41 +16,43 @@ use sys::process::NamespaceFlags;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::mounts::Planned;
+use crate::mounts::{Ids, Planned};
 use crate::volumes::Content;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Engine {
-    /// Does `work` with the root of a container, mounts and all. Of one that does not run, they are made in a mount
-    /// namespace that only this thread has; it can't be started meanwhile.
+    /// Does `work` with the root of a container, mounts and all; and its id maps, where files have owners by them.
+    /// Of one that does not run, they are made in a mount namespace that only this thread has; it can't be started
+    /// meanwhile.
     pub(super) fn with_root<T: Send>(
         &self,
         container: &Container,
-        work: impl FnOnce(BorrowedFd<'_>) -> Result<T> + Send,
+        work: impl FnOnce(BorrowedFd<'_>, Option<&Ids>) -> Result<T> + Send,
     ) -> Result<T> {
         let (lock, state) = self.lock(container)?;
         if state.pid > 0 {
             drop(lock);
             let root = root_of_process(state.pid, &container.name)?;
-            return work(root.as_fd());
+            return work(root.as_fd(), container.id_maps.as_ref());
         }
         let done = apart(|| {
             let root = self.assemble(container)?;
-            work(root.as_fd())
+            work(root.as_fd(), None)
         });
         drop(lock);
         done
     }
 
-    /// A detached mount of a container's own file system, without what is mounted in it.
-    pub(super) fn bare_root(&self, container: &Container) -> Result<OwnedFd> {
+    /// A detached mount of a container's own file system, without what is mounted in it; and its id maps, where files
+    /// have owners by them.
+    pub(super) fn bare_root<'a>(&self, container: &'a Container) -> Result<(OwnedFd, Option<&'a Ids>)> {
         let (_lock, state) = self.lock(container)?;
         if state.pid > 0 {
-            return tree_of_process(state.pid, c"/", false);
+            return Ok((tree_of_process(state.pid, c"/", false)?, container.id_maps.as_ref()));
         }
         let images = self.images()?;
-        Ok(images.snapshots().snapshot(&container.id)?.mount(None)?)
+        Ok((images.snapshots().snapshot(&container.id)?.mount(None)?, None))
     }
 
     /// Mounts the root of a container that does not run, and its volumes and binds in it.
@@ -80,7 +82,7 @@ impl Engine {
         let options = one.mount.volume_options.clone().unwrap_or_default();
         let content = volume.content();
         if matches!(content, Content::Directory(_)) && !options.no_copy && options.subpath.is_empty() {
-            crate::volumes::populate(&volumes, &volume, root.as_fd(), one.destination())?;
+            crate::volumes::populate(&volumes, &volume, root.as_fd(), one.destination(), None)?;
         }
         Ok(content)
     }

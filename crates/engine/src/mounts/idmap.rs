@@ -1,6 +1,10 @@
 //! Binds whose owners are others in the container than on the host.
 
 use oci::spec::IdMapping;
+use serde::{Deserialize, Serialize};
+
+/// Whom the kernel shows where an id is not mapped.
+const NOBODY: u32 = 65_534;
 
 /// How ids of a bind are mapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,12 +21,28 @@ pub enum IdMaps {
 }
 
 /// Maps of users and groups: from ids on disk to ids that the host sees.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ids {
     /// Of users.
     pub uids: Vec<IdMapping>,
     /// Of groups.
     pub gids: Vec<IdMapping>,
+}
+
+impl Ids {
+    /// Whether a group of the container is mapped.
+    pub fn maps_group(&self, gid: u32) -> bool {
+        self.gids.iter().any(|one| gid.checked_sub(one.container_id).is_some_and(|at| at < one.size))
+    }
+
+    /// What a user and a group of the container are outside; nobody where they are not mapped.
+    pub fn outside(&self, uid: u32, gid: u32) -> (u32, u32) {
+        let outside = |map: &[IdMapping], id: u32| {
+            let inside = |one: &&IdMapping| id.checked_sub(one.container_id).is_some_and(|at| at < one.size);
+            map.iter().find(inside).map_or(NOBODY, |one| one.host_id + (id - one.container_id))
+        };
+        (outside(&self.uids, uid), outside(&self.gids, gid))
+    }
 }
 
 /// Reads `idmap`, `idmap=uids=DISK-HOST-COUNT[#…];gids=…` (podman's form) or `match-user`.

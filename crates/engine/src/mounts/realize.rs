@@ -10,6 +10,7 @@ use oci::spec::Mount;
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::config::{BindOptions, StringMap};
+use crate::idmaps::Mapping;
 use crate::spec::clean;
 use crate::users::User;
 use crate::volumes::{Content, Volumes, populate};
@@ -26,6 +27,8 @@ pub struct Surroundings<'a> {
     pub root: BorrowedFd<'a>,
     /// Who runs in the container.
     pub user: &'a User,
+    /// The container's user namespace, where it has its own.
+    pub mapping: Option<Mapping<'a>>,
     /// Gives a detached, read-only view of an image, by its reference.
     pub image: &'a dyn Fn(&Planned) -> Result<OwnedFd, String>,
 }
@@ -54,7 +57,7 @@ pub fn realize(
     }
     for one in planned {
         let mount = match one.mount.r#type.as_str() {
-            "bind" => bind(one, with.user)?,
+            "bind" => bind(one, with)?,
             "tmpfs" => tmpfs_mount(&one.mount.target, &tmpfs::of_config(&one.mount)?),
             "image" => image(one, with, &mut realized.trees)?,
             _ => volume(one, with, &mut realized.trees)?,
@@ -107,7 +110,7 @@ fn bind_options(read_only: bool, options: &BindOptions) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
-fn bind(one: &Planned, user: &User) -> Result<Mount, MountError> {
+fn bind(one: &Planned, with: Surroundings<'_>) -> Result<Mount, MountError> {
     let options = one.mount.bind_options.clone().unwrap_or_default();
     let source = Path::new(&one.mount.source);
     let metadata = match std::fs::metadata(source) {
@@ -132,8 +135,10 @@ fn bind(one: &Planned, user: &User) -> Result<Mount, MountError> {
         IdMaps::None | IdMaps::Container => {}
         IdMaps::Own(ids) => (mount.uid_mappings, mount.gid_mappings) = (ids.uids, ids.gids),
         IdMaps::MatchUser => {
-            mount.uid_mappings = idmap::single(metadata.uid(), user.uid);
-            mount.gid_mappings = idmap::single(metadata.gid(), user.gid);
+            let (uid, gid) = (with.user.uid, with.user.gid);
+            let (uid, gid) = with.mapping.map_or((uid, gid), |mapping| mapping.ids.outside(uid, gid));
+            mount.uid_mappings = idmap::single(metadata.uid(), uid);
+            mount.gid_mappings = idmap::single(metadata.gid(), gid);
         }
     }
     Ok(mount)
@@ -163,7 +168,9 @@ fn volume(
 ) -> Result<Mount, MountError> {
     let volume = with.volumes.get(&one.mount.source)?;
     let options = one.mount.volume_options.clone().unwrap_or_default();
-    let words = bind_options(one.mount.read_only, &BindOptions::default());
+    let mut words = bind_options(one.mount.read_only, &BindOptions::default());
+    // Its files belong to the ids of the container, whatever these are on the host.
+    words.extend(with.mapping.map(|_| "idmap".to_owned()));
     match volume.content() {
         Content::FileSystem { kind, device, options: more } => {
             if !options.subpath.is_empty() {
@@ -177,7 +184,7 @@ fn volume(
         }
         Content::Directory(path) => {
             if !options.no_copy && options.subpath.is_empty() {
-                populate(with.volumes, &volume, with.root, &one.mount.target)?;
+                populate(with.volumes, &volume, with.root, &one.mount.target, with.mapping)?;
             }
             if !options.subpath.is_empty() {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

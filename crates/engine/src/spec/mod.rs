@@ -16,6 +16,7 @@ use oci::spec::resources::DeviceRule;
 use oci::spec::{Device, Linux, Mount, Root, Spec};
 
 use crate::config::CreateConfig;
+use crate::mounts::Ids;
 use crate::users::User;
 
 pub use host::Host;
@@ -74,6 +75,8 @@ pub struct Found {
     pub devices: Devices,
     /// The numbers of the block devices that limits name, by path.
     pub block_devices: BTreeMap<String, Numbers>,
+    /// The maps of its own user namespace.
+    pub ids: Option<Ids>,
     /// The first process of each container whose namespaces are joined, by the name in the mode.
     pub pids: BTreeMap<String, i32>,
 }
@@ -129,6 +132,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
     let caps = process::capabilities(host, request.host.capabilities)?;
     let mut security = Security::parse(host)?;
     security.settle(host, request.host)?;
+    let ids = request.found.ids.clone().unwrap_or_default();
     let own_uts = places.uts != Place::Host;
     let named = |name: &str| if own_uts { name.to_owned() } else { String::new() };
     Ok(Spec {
@@ -144,6 +148,8 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
             resources: Some(resources::resources(request)?),
             cgroups_path: cgroups_path(&host.resources.cgroup_parent, request.id, request.host.systemd),
             namespaces: namespaces::namespaces(request, &places)?,
+            uid_mappings: ids.uids,
+            gid_mappings: ids.gids,
             devices: request.found.devices.nodes.clone(),
             seccomp: security.filter(host, request.host, caps)?,
             rootfs_propagation: rootfs_propagation(&request.found.mounts),

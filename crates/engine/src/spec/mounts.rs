@@ -9,6 +9,8 @@ use super::process::INIT;
 use super::security::Security;
 use super::{Request, SpecError};
 
+/// The group of terminals, everywhere.
+const TTY: u32 = 5;
 /// Bytes of /dev/shm where nothing else is said.
 pub const DEFAULT_SHM: i64 = 64 << 20;
 
@@ -49,16 +51,19 @@ pub(super) fn mounts(
         replace(&mut mounts, bind("/dev/shm", "/dev/shm", "rbind,rprivate"));
     }
     for mount in &mut mounts {
-        settle(mount, request, places, security);
+        settle(mount, request, security);
     }
     if let Some(etc) = request.etc {
         let access = if host.readonly_rootfs { "rbind,rprivate,ro" } else { "rbind,rprivate" };
+        // Root's in the container, too, where that is another.
+        let access = if request.found.ids.is_some() { format!("{access},idmap") } else { access.to_owned() };
         for (path, file) in FILES.iter().filter(|(path, _)| !taken(path)) {
-            mounts.push(bind(path, &etc.join(file).to_string_lossy(), access));
+            mounts.push(bind(path, &etc.join(file).to_string_lossy(), &access));
         }
     }
     if let Some(init) = request.init {
-        mounts.push(bind(INIT, &init.to_string_lossy(), "bind,ro"));
+        let options = if request.found.ids.is_some() { "bind,ro,idmap" } else { "bind,ro" };
+        mounts.push(bind(INIT, &init.to_string_lossy(), options));
     }
     mounts.extend(asked.iter().cloned());
     // A parent before what lies in it; otherwise the order stays.
@@ -67,7 +72,7 @@ pub(super) fn mounts(
 }
 
 /// What the configuration changes in a default mount.
-fn settle(mount: &mut Mount, request: &Request<'_>, places: &Places, security: &Security) {
+fn settle(mount: &mut Mount, request: &Request<'_>, security: &Security) {
     let host = &request.config.host_config;
     let writable = match mount.destination.as_str() {
         "/sys" => host.privileged,
@@ -83,7 +88,9 @@ fn settle(mount: &mut Mount, request: &Request<'_>, places: &Places, security: &
         mount.options.push(format!("size={size}"));
     }
     // Not everybody's group 5 is in the map of a user namespace.
-    if mount.kind == "devpts" && !places.user.is_new() && request.host.in_user_namespace {
+    let own = request.found.ids.as_ref();
+    let unmapped = own.map_or(request.host.in_user_namespace, |ids| !ids.maps_group(TTY));
+    if mount.kind == "devpts" && unmapped {
         mount.options.retain(|option| !option.starts_with("gid="));
     }
     if host.readonly_rootfs

@@ -5,7 +5,7 @@ use std::fmt;
 use oci::spec::Namespace;
 
 use super::{Request, SpecError};
-use crate::config::HostConfig;
+use crate::config::{HostConfig, IdMappings};
 
 /// What one of Docker's `…Mode`s says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Places {
                 mode => Place::of(mode),
             },
             user: match config.userns_mode.as_str() {
-                "" | "private" => Place::Host,
+                "" if config.id_mappings.as_ref().is_none_or(IdMappings::is_empty) => Place::Host,
                 mode => Place::of(mode),
             },
         }

@@ -1,10 +1,16 @@
 //! A new volume is filled with what the image has in its place.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use sys::mount::{MountAttr, MountChange, mount_setattr};
+
+use crate::idmaps::Mapping;
 
 use super::stage::lock_directory;
 use super::{Result, Volume, VolumeError, Volumes};
@@ -17,7 +23,13 @@ use super::{Result, Volume, VolumeError, Volumes};
 ///
 /// # Errors
 /// Files can't be read or written; the volume is empty again then.
-pub fn populate(volumes: &Volumes, volume: &Volume, root: BorrowedFd<'_>, destination: &str) -> Result<()> {
+pub fn populate(
+    volumes: &Volumes,
+    volume: &Volume,
+    root: BorrowedFd<'_>,
+    destination: &str,
+    mapping: Option<Mapping<'_>>,
+) -> Result<()> {
     let data = volume.mountpoint();
     let marker = volume.directory.join("populating");
     if !is_empty(&data)? && !exists(&marker)? {
@@ -32,15 +44,31 @@ pub fn populate(volumes: &Volumes, volume: &Volume, root: BorrowedFd<'_>, destin
         return Ok(());
     }
     fs::write(&marker, b"").map_err(|error| VolumeError::io("write", &marker, error))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let target = rustix::fs::open(&data, flags, Mode::empty());
-    let target = target.map_err(|errno| VolumeError::io("open", &data, errno))?;
-    if let Err(error) = snapshot::copy_directory(source.as_fd(), target.as_fd()) {
+    let target = open_target(&data, mapping).map_err(|error| VolumeError::io("open", &data, error))?;
+    let copy = || snapshot::copy_directory(source.as_fd(), target.as_fd());
+    let copied = match mapping.map(|mapping| mapping.root()) {
+        // Others can make nothing in a mount of the container's ids.
+        Some((uid, gid)) => sys::fsid::with_fs_ids(uid, gid, copy).and_then(|copied| copied),
+        None => copy(),
+    };
+    if let Err(error) = copied {
         empty(&data)?;
         let _ = fs::remove_file(&marker);
         return Err(VolumeError::io("copy the image's files to", volumes.mountpoint(&volume.name), error));
     }
     fs::remove_file(&marker).map_err(|error| VolumeError::io("remove", marker, error))
+}
+
+/// The volume's directory, with owners as in the root that it is filled from.
+fn open_target(data: &Path, mapping: Option<Mapping<'_>>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Some(mapping) = mapping else { return Ok(rustix::fs::open(data, flags, Mode::empty())?) };
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, data, clone)?;
+    let user_namespace = Some(mapping.namespace);
+    let change = MountChange { set: MountAttr::IDMAP, user_namespace, ..MountChange::default() };
+    mount_setattr(tree.as_fd(), c"", &change)?;
+    Ok(rustix::fs::openat(&tree, ".", flags, Mode::empty())?)
 }
 
 /// The image's directory, within the image whatever links it has.

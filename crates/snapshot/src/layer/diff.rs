@@ -33,11 +33,29 @@ pub fn diff_without(
 
 /// How files are packed that are no layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Packing {
+pub struct Packing<'a> {
     /// With what is mounted in directories.
     pub mounts: bool,
     /// The owner of all files in the archive.
     pub owner: Option<(u32, u32)>,
+    /// Whom owners are in the archive, after that.
+    pub ids: Option<IdRanges<'a>>,
+}
+
+/// Ranges of ids: the first on one side, the first on the other, and how many. Ids in none stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdRanges<'a> {
+    /// Of users.
+    pub uids: &'a [(u32, u32, u32)],
+    /// Of groups.
+    pub gids: &'a [(u32, u32, u32)],
+}
+
+fn mapped(ranges: &[(u32, u32, u32)], id: u32) -> u32 {
+    let target = |&(from, to, count): &(u32, u32, u32)| {
+        id.checked_sub(from).filter(|at| *at < count).and_then(|at| to.checked_add(at))
+    };
+    ranges.iter().find_map(target).unwrap_or(id)
 }
 
 /// Writes the file `name` in `parent`, a directory with all in it, as an ordinary archive whose names begin with `shown`.
@@ -50,7 +68,7 @@ pub fn pack(
     name: &[u8],
     shown: &[u8],
     out: impl Write,
-    packing: Packing,
+    packing: Packing<'_>,
 ) -> io::Result<()> {
     let mut diff = Diff::new(out, Some(packing));
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -61,10 +79,10 @@ pub fn pack(
     diff.writer.finish()?.flush()
 }
 
-struct Diff<W> {
+struct Diff<'a, W> {
     writer: Writer<W>,
     /// Set for what is no layer.
-    packing: Option<Packing>,
+    packing: Option<Packing<'a>>,
     /// Paths that are left out, with all below them.
     without: BTreeSet<Vec<u8>>,
     /// Files with several names, by device and inode, and the name that was written first.
@@ -72,8 +90,8 @@ struct Diff<W> {
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Diff<W> {
-    fn new(out: W, packing: Option<Packing>) -> Diff<W> {
+impl<'a, W: Write> Diff<'a, W> {
+    fn new(out: W, packing: Option<Packing<'a>>) -> Diff<'a, W> {
         let (writer, buffer) = (Writer::new(out), vec![0; 256 << 10]);
         Diff { writer, packing, without: BTreeSet::new(), linked: HashMap::new(), buffer }
     }
@@ -128,6 +146,9 @@ impl<W: Write> Diff<W> {
         let mut entry = described(path, kind, stat);
         if let Some((uid, gid)) = self.packing.and_then(|packing| packing.owner) {
             (entry.uid, entry.gid) = (uid, gid);
+        }
+        if let Some(ids) = self.packing.and_then(|packing| packing.ids) {
+            (entry.uid, entry.gid) = (mapped(ids.uids, entry.uid), mapped(ids.gids, entry.gid));
         }
         entry
     }

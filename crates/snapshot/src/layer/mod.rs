@@ -18,7 +18,7 @@ mod path;
 mod whiteout;
 
 pub use apply::{Applied, ApplyOptions, Devices, Plain, Process, apply};
-pub use diff::{Packing, diff, diff_without, pack};
+pub use diff::{IdRanges, Packing, diff, diff_without, pack};
 pub use error::LayerError;
 pub(crate) use error::limit_exceeded;
 pub use inflate::{Expected, Inflated, inflate};

@@ -40,7 +40,7 @@ pub const SECTION: Section<Request> = Section {
         RequestFlag::value(
             "userns",
             "MODE",
-            "User namespace: host, auto, keep-id, nomap, container:NAME",
+            "User namespace: host, private, auto[:size=N]",
             |request, value| {
                 let (mode, _) = value.split_once(':').unwrap_or((value, ""));
                 if !matches!(
@@ -50,6 +50,26 @@ pub const SECTION: Section<Request> = Section {
                     return Err("invalid USER mode".to_owned());
                 }
                 value.clone_into(&mut request.create.host_config.userns_mode);
+                Ok(())
+            },
+        ),
+        RequestFlag::value(
+            "uidmap",
+            "CONTAINER:HOST:SIZE",
+            "User ids of its own user namespace, and who they are on the host",
+            |request, value| {
+                let maps = &mut request.create.host_config.id_mappings;
+                maps.get_or_insert_default().uid_map.push(value.to_owned());
+                Ok(())
+            },
+        ),
+        RequestFlag::value(
+            "gidmap",
+            "CONTAINER:HOST:SIZE",
+            "Group ids of its own user namespace, and who they are on the host",
+            |request, value| {
+                let maps = &mut request.create.host_config.id_mappings;
+                maps.get_or_insert_default().gid_map.push(value.to_owned());
                 Ok(())
             },
         ),
