@@ -181,6 +181,8 @@ impl Bench<'_> {
         let mut contestants = self.contestants(|engine| {
             time(&mut engine_run(engine, &["--rm", "-p", "127.0.0.1:18080:80", IMAGE, "/nothing"]))
         });
+        // Its daemon is started here without a bridge, for it would write rules of the host's.
+        contestants.retain(|contestant| contestant.name != "docker");
         if let Some(berth) = self.engines.iter().find(|engine| engine.name == "berth") {
             contestants.push(Contestant {
                 name: without.into(),
@@ -190,7 +192,7 @@ impl Bench<'_> {
             });
         }
         let (figures, failures) = race(contestants, WARM_UP, runs);
-        let goals = [(without, 1.8), ("podman", 0.05), ("docker", 0.04)];
+        let goals = [(without, 1.8), ("podman", 0.05)];
         let goals = goals.map(|(name, ratio)| Goal { name, ratio });
         self.report.row("run --rm -p 18080:80 on the bridge", &figures, &failures, &goals);
         Ok(())

@@ -62,7 +62,9 @@ impl Report {
             let ratio = berth.map(|berth| berth.as_secs_f64() / figure.median.as_secs_f64());
             let goal = goals.iter().find(|goal| goal.name == figure.name);
             let (goal, verdict) = match (goal, ratio) {
-                (Some(goal), Some(ratio)) => (format!("≤ {}", goal.ratio), self.judge(ratio <= goal.ratio)),
+                (Some(goal), Some(ratio)) => {
+                    (format!("≤ {:.2}", goal.ratio), self.judge(ratio <= goal.ratio))
+                }
                 _ => (String::new(), ""),
             };
             let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));

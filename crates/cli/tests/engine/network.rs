@@ -19,9 +19,13 @@ fn host() -> Host {
     Host::new()
 }
 
-fn links() -> String {
-    let output = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+/// A pair ends with the container's namespace, which the kernel frees in its own time.
+#[track_caller]
+fn await_no_links() {
+    eventually("the links are gone", || {
+        let output = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().unwrap();
+        output.stdout.is_empty().then_some(())
+    });
 }
 
 #[test]
@@ -54,7 +58,7 @@ fn names_are_resolved_whoever_is_killed() {
     refused(host.berth(["network", "rm", "backend"]).output(), 1, "web");
     host.leave_nothing();
     host.ok(["network", "rm", "backend"]);
-    assert_eq!(links(), "");
+    await_no_links();
 }
 
 #[test]
@@ -77,5 +81,5 @@ fn published_ports_are_reached_until_the_container_ends() {
     host.ok(["stop", "-t", "0", "web"]);
     assert_eq!(ask(), None);
     host.leave_nothing();
-    assert_eq!(links(), "");
+    await_no_links();
 }
