@@ -12,7 +12,7 @@ use monitor::log::{self, Driver, Query, Sink, Writer};
 use monitor::stdio::Stream;
 use monitored::{Collected, Monitored, log_config, read_log};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use testkit::Testbed;
+use testkit::{Testbed, eventually};
 
 /// Sees that numbers come one by one.
 #[derive(Default)]
@@ -214,9 +214,14 @@ fn the_first_line_since_a_time_comes_at_once_in_a_large_log() {
     let mut middle = 0;
     for n in 0..2000 {
         if n == 1000 {
-            std::thread::sleep(Duration::from_millis(2));
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-            middle = now.tv_sec * 1_000_000_000 + now.tv_nsec;
+            let now = || {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+                now.tv_sec * 1_000_000_000 + now.tv_nsec
+            };
+            let written = now();
+            // Another time than that of the chunk before, and than that of the chunk after.
+            middle = eventually("the clock goes on", || Some(now()).filter(|now| *now > written));
+            eventually("the clock goes on", || (now() > middle).then_some(()));
         }
         writer.write(Stream::Stdout, chunk.as_bytes());
     }

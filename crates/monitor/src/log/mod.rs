@@ -13,6 +13,7 @@
 //! Bytes are kept and given back as they are, a terminal's escape sequences among them: who prints a log on a terminal
 //! prints what the payload would have printed there.
 
+mod compressor;
 mod journald;
 mod json;
 mod lines;

@@ -10,6 +10,8 @@ mod mount;
 mod process;
 mod sysctl;
 
+pub use sysctl::IPC as IPC_SYSCTLS;
+
 use thiserror::Error;
 
 use crate::spec::{Hook, Hooks, Spec};

@@ -6,7 +6,7 @@ use super::linux::Namespaces;
 use super::{Checked, Host, Invalid, no_nul, shown};
 
 /// Parameters of the ipc namespace, beside `fs.mqueue.*`: ipc/ipc_sysctl.c.
-const IPC: [&str; 11] = [
+pub const IPC: [&str; 11] = [
     "kernel.msgmax",
     "kernel.msgmnb",
     "kernel.msgmni",

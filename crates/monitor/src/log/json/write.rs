@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use super::gzip::Compressor;
+use super::gzip::compress_all;
 use super::{compressed, current, encode, rotated};
 use crate::log::Config;
+use crate::log::compressor::Compressor;
 use crate::log::lines::Line;
 use crate::stdio::Stream;
 
@@ -38,7 +39,7 @@ impl Json {
         let (dir, id) = (config.dir.clone(), config.id.clone());
         let mut file = open(&current(&dir, &id))?;
         let size = cut_torn_line(&mut file)?;
-        let mut compressor = config.compress.then(|| Compressor::new(&dir, &id, config.max_file));
+        let mut compressor = config.compress.then(Compressor::default);
         let uncompressed = (1..config.max_file).any(|n| rotated(&dir, &id, n).exists());
         if let (Some(compressor), true) = (&mut compressor, uncompressed) {
             compressor.rotated(now);
@@ -155,7 +156,7 @@ impl Json {
     /// Does what is due.
     pub fn tick(&mut self, now: Duration) {
         if let Some(compressor) = &mut self.compressor {
-            compressor.tick(now);
+            compressor.tick(now, || compress_all(&self.dir, &self.id, self.max_file));
         }
     }
 

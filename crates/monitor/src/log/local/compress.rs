@@ -1,23 +1,13 @@
-//! Segments that are no longer written are compressed by a child process, so that neither payload nor readers wait.
-//!
-//! It begins only when no segment was begun for a while: what a busy payload writes is rotated away before it is worth
-//! anything. What exists as `N.zst` is whole (it was renamed to that); then `N.log` goes.
+//! Compressing segments that are no longer written. What exists as `N.zst` is whole (it was renamed to that); then `N.log` goes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use rustix::process::Pid;
-use sys::process::{CloneFlags, Cloned};
+use std::path::Path;
 
 use super::index::{self, ENTRY, Entry};
 use super::record;
 use super::segment::{self, Form, Segment};
-
-/// So long after the last rotation it begins.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// About so much is in a frame, before compression.
 const FRAME: usize = 1 << 20;
@@ -26,58 +16,6 @@ const LEVEL: i32 = 3;
 
 /// A frame that decoders skip (RFC 8878, 3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A5B;
-
-/// When to compress, and who does it now.
-#[derive(Debug, Default)]
-pub(crate) struct Compressor {
-    dir: PathBuf,
-    due: Option<Duration>,
-    child: Option<Pid>,
-}
-
-impl Compressor {
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir, due: None, child: None }
-    }
-
-    /// A segment was begun.
-    pub fn rotated(&mut self, now: Duration) {
-        self.due = Some(now + QUIET);
-    }
-
-    /// When [`tick`](Self::tick) is to be called.
-    pub fn due(&self) -> Option<Duration> {
-        if self.child.is_some() { None } else { self.due }
-    }
-
-    /// Begins, if it is time.
-    pub fn tick(&mut self, now: Duration) {
-        if self.due().is_none_or(|due| due > now) {
-            return;
-        }
-        self.due = None;
-        match sys::process::clone(CloneFlags::empty(), None) {
-            Ok(Cloned::Child) => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let _ = rustix::process::nice(19);
-                let done = compress_all(&self.dir);
-                sys::process::exit_now(i32::from(done.is_err()));
-            }
-            Ok(Cloned::Parent { pid, .. }) => self.child = Some(pid),
-            // There will be another rotation.
-            Err(_) => {}
-        }
-    }
-
-    /// A child was reaped; true where it was ours.
-    pub fn reaped(&mut self, pid: Pid) -> bool {
-        if self.child == Some(pid) {
-            self.child = None;
-            return true;
-        }
-        false
-    }
-}
 
 /// Compresses all segments but the one that is written.
 pub(in crate::log) fn compress_all(dir: &Path) -> io::Result<()> {

@@ -30,7 +30,6 @@ mod record;
 mod segment;
 mod write;
 
-use compress::Compressor;
 #[cfg(test)]
 pub(super) use compress::compress_all;
 pub(super) use read::Local as LocalReader;

@@ -11,11 +11,12 @@ use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 use rustix::process::Pid;
 
-use super::Compressor;
+use super::compress::compress_all;
 use super::index::{self, ENTRY, Entry, STRIDE};
 use super::record::{HEADER, Header, LONGEST, MAGIC};
 use super::segment::{self, Form};
 use crate::log::Config;
+use crate::log::compressor::Compressor;
 use crate::stdio::Stream;
 
 /// Less than that is copied rather than spliced: it is fewer system calls.
@@ -55,7 +56,7 @@ impl Local {
         let mut local = Self {
             max_size: config.max_size,
             max_file: u64::from(config.max_file),
-            compressor: config.compress.then(|| Compressor::new(dir.clone())),
+            compressor: config.compress.then(Compressor::default),
             dir,
             number,
             file,
@@ -245,7 +246,7 @@ impl Local {
     /// Does what is due.
     pub fn tick(&mut self, now: Duration) {
         if let Some(compressor) = &mut self.compressor {
-            compressor.tick(now);
+            compressor.tick(now, || compress_all(&self.dir));
         }
     }
 
