@@ -83,6 +83,14 @@ impl<'bed> Berth<'bed> {
             ["events", "--since", "0", "--until", "0s", "-f", "event=create", "--format", "{{.ID}}"];
         self.run(&arguments).lines().map(str::to_owned).collect()
     }
+
+    /// What a container has of its own: directories, and a cgroup in each hierarchy.
+    fn places(&self, id: &str) -> Vec<PathBuf> {
+        let own = ["run/containers", "containers", "snapshots"].map(|place| self.root.join(place).join(id));
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("list the hierarchies").flatten();
+        let groups = hierarchies.map(|entry| entry.path().join("berth").join(id));
+        own.into_iter().chain(groups).collect()
+    }
 }
 
 impl Drop for Berth<'_> {
@@ -98,15 +106,11 @@ impl Drop for Berth<'_> {
             self.run(&["rm", "-f", "-v"].into_iter().chain(all.lines()).collect::<Vec<_>>());
         }
         for id in self.ids() {
-            for path in
-                [format!("run/containers/{id}"), format!("containers/{id}"), format!("snapshots/{id}")]
-            {
-                assert!(!self.root.join(&path).exists(), "{path} is left");
-            }
-            let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("list the hierarchies").flatten();
-            for hierarchy in hierarchies.map(|entry| entry.path()) {
-                let group = hierarchy.join("berth").join(&id);
-                assert!(!group.exists(), "{} is left", group.display());
+            // Who ran it in the foreground was told of its end before its directories went.
+            for path in self.places(&id) {
+                testkit::eventually(&format!("{} is gone", path.display()), || {
+                    (!path.exists()).then_some(())
+                });
             }
         }
     }
