@@ -20,6 +20,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("PARTS", "network", "KERNEL"),
     ("PARTS", "image", "hello registry store snapshot KERNEL"),
     ("BASE", "runtime", "KERNEL"),
+    ("BASE", "rootless", "KERNEL"),
     ("BASE", "hello", "capability"),
     ("BASE", "init", ""),
     ("BASE", "registry", "oci"),

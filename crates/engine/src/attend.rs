@@ -136,7 +136,8 @@ impl Attended {
             false => snapshot.mount(user)?,
         };
         let mapping = idmaps::Mapping::of(container, namespace.as_ref());
-        let Launch { mut spec, trees, cgroup_driver } = engine.launch(container, rootfs.as_fd(), mapping)?;
+        let Launch { mut spec, trees, cgroup_driver, rootless } =
+            engine.launch(container, rootfs.as_fd(), mapping)?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
             root.path = snapshot.path().join("merged").to_string_lossy().into_owned();
@@ -148,7 +149,14 @@ impl Attended {
             give(stdio, uid, gid)?;
         }
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
-        let options = CreateOptions { cgroup_driver, rootfs: Some(rootfs), trees, start: true, ..options };
+        let options = CreateOptions {
+            cgroup_driver,
+            users_cgroups: rootless,
+            rootfs: Some(rootfs),
+            trees,
+            start: true,
+            ..options
+        };
         let request = crate::network::request(container)?;
         let (mut connected, mut resolver) = (Connected::default(), None);
         let prepare = request.as_ref().map(|request| {

@@ -92,6 +92,9 @@ pub enum Error {
     /// The runtime.
     #[error(transparent)]
     Runtime(#[from] Failure),
+    /// The namespaces of an ordinary user's containers.
+    #[error(transparent)]
+    Rootless(#[from] rootless::Error),
     /// What was asked for can't be had here.
     #[error(transparent)]
     Spec(#[from] crate::spec::SpecError),

@@ -63,7 +63,7 @@ impl Engine {
     /// # Errors
     /// Where the container does not run, or the program can't be started: with Docker's exit code.
     pub fn exec(&self, container: &Container, config: &ExecConfig) -> Result<ExecEnding> {
-        runtime::leave_host_binary()?;
+        runtime::leave_host_binary(rootless::variable())?;
         let payload = self.payload_for_exec(container)?;
         let process = self.exec_process(&payload, config)?;
         let exec = Exec { engine: self, container, config, id: crate::id::new()? };

@@ -29,6 +29,8 @@ pub(crate) struct Launch {
     pub trees: BTreeMap<usize, OwnedFd>,
     /// Who makes control groups.
     pub cgroup_driver: cgroup::Driver,
+    /// Whether they are an ordinary user's.
+    pub rootless: bool,
 }
 
 impl Engine {
@@ -67,7 +69,8 @@ impl Engine {
         };
         let mut spec = plan(&request)?;
         apply_devices(&mut spec, &asked.host_config.resources.device_requests)?;
-        Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver: host.cgroup_driver() })
+        let trees = by_place(&spec, trees);
+        Ok(Launch { trees, spec, cgroup_driver: host.cgroup_driver(), rootless: host.rootless })
     }
 
     /// The container's own copy of the init, where it wants one: whatever it does to it, nobody else executes it.

@@ -20,14 +20,24 @@ impl Paths {
     pub fn new(root: Option<PathBuf>) -> Paths {
         let own = own_root();
         let root = root.map_or_else(|| own.clone(), |root| std::path::absolute(&root).unwrap_or(root));
-        let run = if root != own {
-            root.join("run")
-        } else if rustix::process::geteuid().is_root() {
-            "/run/berth".into()
-        } else {
-            variable("XDG_RUNTIME_DIR").map_or_else(|| root.join("run"), |run| run.join("berth"))
-        };
+        let run = if root == own { Paths::run_of_user() } else { root.join("run") };
         Paths { root, run }
+    }
+
+    /// Where this user's things are that are gone after a reboot, whatever root he works with: `/run/berth` for root, else
+    /// `$XDG_RUNTIME_DIR/berth`. Where that variable is not set, as after `su`, it is the directory that the login made.
+    pub fn run_of_user() -> PathBuf {
+        if rootless::is_root() {
+            return "/run/berth".into();
+        }
+        let login = || {
+            let uid =
+                rootless::current().map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
+            let path = Path::new("/run/user").join(uid.to_string());
+            rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok().then_some(path)
+        };
+        let run = variable("XDG_RUNTIME_DIR").or_else(login).map(|run| run.join("berth"));
+        run.unwrap_or_else(|| own_root().join("run"))
     }
 
     /// Whether this is where this user's state is by default.
@@ -81,7 +91,7 @@ impl Paths {
 
 /// `/var/lib/berth` for root, as services keep state there; a user's own directory else.
 fn own_root() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
+    if rootless::is_root() {
         return ROOT.into();
     }
     let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));

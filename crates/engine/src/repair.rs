@@ -124,10 +124,12 @@ impl Engine {
             dir.map(|dir| dir.container()).transpose().ok().flatten().flatten().unwrap_or_default();
         let host = crate::spec::Host::detect()?;
         let parent = &container.asked.host_config.resources.cgroup_parent;
-        let path = crate::spec::cgroups_path(parent, id, host.systemd);
+        if !host.has_groups {
+            return Ok(());
+        }
+        let path = host.cgroups_path(parent, id);
         let groups = cgroup::Host::detect()?;
-        let rootless = !rustix::process::geteuid().is_root();
-        let group = cgroup::Group::locate(&groups, &host.cgroup_driver(), Some(&path), id, rootless)?;
+        let group = cgroup::Group::locate(&groups, &host.cgroup_driver(), Some(&path), id, host.rootless)?;
         // Whoever is in there was to become the container.
         group.kill_all(rustix::process::Signal::KILL)?;
         Ok(group.remove()?)

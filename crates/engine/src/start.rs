@@ -32,6 +32,7 @@ use crate::container::Container;
 use crate::create::Created;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::paths::Paths;
 use crate::record::{Lock, make_directory};
 use crate::state::Status;
 
@@ -133,16 +134,22 @@ impl Engine {
             strings.filter_map(|string| CString::new(string.into_vec()).ok()).collect::<Vec<_>>()
         };
         let args = strings(&mut args.into_iter());
+        let mark = rootless::variable().map(|(name, value)| (name.into(), value.into()));
         let env = strings(
             &mut std::env::vars_os()
+                .chain(mark)
                 .map(|(name, value)| OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat())),
         );
+        // Whoever comes must find the monitor among the members, also if this process is killed right now.
+        let members =
+            rootless::current().map(|_| rootless::Members::lock(&Paths::run_of_user())).transpose()?;
         let cloned = sys::process::clone(CloneFlags::empty(), None)
             .map_err(|error| Error::io("clone", MONITOR, error))?;
         let Cloned::Parent { .. } = cloned else {
             // What fails here, the client sees as the end of the connection.
             let pid = format!("{}\n", rustix::process::getpid());
-            let ready = rustix::process::setsid().is_ok()
+            let ready = members.is_none_or(|members| members.add(rustix::process::getpid()).is_ok())
+                && rustix::process::setsid().is_ok()
                 && rustix::io::pwrite(inheritance.own_lock, pid.as_bytes(), 0).is_ok()
                 && sys::process::close_from_but(3, &[binary.as_fd(), fds[0], fds[1], fds[2]]).is_ok()
                 && fds.iter().all(|fd| rustix::io::fcntl_setfd(fd, FdFlags::empty()).is_ok());

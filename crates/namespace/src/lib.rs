@@ -15,4 +15,7 @@ pub use file::{FileError, NamespaceFile, NamespaceId};
 pub use idmap::{Extent, IdMap, MapError, Side, UNMAPPED};
 pub use kind::{Kind, UnknownKind};
 pub use offsets::{Offset, TimeOffsets};
-pub use write::{IdKind, WriteError, deny_setgroups, write_map, write_map_with_helper, write_time_offsets};
+pub use write::{
+    IdKind, WriteError, deny_setgroups, write_map, write_map_with_helper, write_maps_with_helpers,
+    write_time_offsets,
+};

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Pid;
 
@@ -67,19 +67,46 @@ pub fn write_map(pid: Pid, kind: IdKind, map: &IdMap) -> Result<(), WriteError> 
 
 /// Writes a map through newuidmap or newgidmap.
 pub fn write_map_with_helper(pid: Pid, kind: IdKind, map: &IdMap) -> Result<(), WriteError> {
-    let program = kind.helper();
-    let text = map.render();
-    let output = Command::new(program)
-        .arg(pid.to_string())
-        .args(text.split_whitespace())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| WriteError::HelperMissing { program, source })?;
-    if output.status.success() {
-        return Ok(());
+    Helper::start(pid, kind, map)?.finish()
+}
+
+/// Writes both maps through newuidmap and newgidmap, which run beside each other.
+pub fn write_maps_with_helpers(pid: Pid, users: &IdMap, groups: &IdMap) -> Result<(), WriteError> {
+    let first = Helper::start(pid, IdKind::User, users)?;
+    let second = Helper::start(pid, IdKind::Group, groups);
+    first.finish()?;
+    second?.finish()
+}
+
+/// newuidmap or newgidmap at work.
+struct Helper {
+    child: Child,
+    pid: Pid,
+    program: &'static str,
+    map: String,
+}
+
+impl Helper {
+    fn start(pid: Pid, kind: IdKind, map: &IdMap) -> Result<Helper, WriteError> {
+        let program = kind.helper();
+        let map = map.render();
+        let mut command = Command::new(program);
+        command.arg(pid.to_string()).args(map.split_whitespace());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|source| WriteError::HelperMissing { program, source })?;
+        Ok(Helper { child, pid, program, map: map.trim_end().replace('\n', ", ") })
     }
-    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(WriteError::HelperRefused { program, pid, map: text.trim_end().replace('\n', ", "), message })
+
+    fn finish(self) -> Result<(), WriteError> {
+        let Helper { child, pid, program, map } = self;
+        let output =
+            child.wait_with_output().map_err(|source| WriteError::HelperMissing { program, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(WriteError::HelperRefused { program, pid, map, message })
+    }
 }
 
 /// Forbids setgroups(2) in the user namespace of `pid`; what gid_map demands of unprivileged writers.

@@ -95,7 +95,8 @@ impl Prepared {
             .map_err(|error| Failure::because("validate", "config.json", error))?;
         let host = cgroup::Host::detect().map_err(cgroup_failure)?;
         let path = Some(linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
-        let group = cgroup::Group::locate(&host, &options.cgroup_driver, path, id.as_str(), options.rootless)
+        let users = options.rootless || options.users_cgroups;
+        let group = cgroup::Group::locate(&host, &options.cgroup_driver, path, id.as_str(), users)
             .and_then(|group| group.with_annotations(&spec.annotations))
             .map_err(cgroup_failure)?;
         let filter = linux.seccomp.as_ref().map(compile).transpose()?;
@@ -233,7 +234,7 @@ impl Making<'_> {
             rdt: None,
             namespaces: kinds.map(|kind| kind.oci_name().to_owned()).collect(),
             shares_pids: !namespaces.makes(Kind::Pid),
-            rootless: self.options.rootless,
+            rootless: self.options.rootless || self.options.users_cgroups,
             no_new_keyring: self.options.no_new_keyring,
             poststart: hooks.poststart,
             poststop: hooks.poststop,

@@ -17,6 +17,9 @@ pub struct CreateOptions<'a> {
     pub cgroup_driver: cgroup::Driver,
     /// Whether the caller lacks privileges on the host.
     pub rootless: bool,
+    /// Whether cgroups are made as an ordinary user makes them, through his own systemd or where he may, though the caller
+    /// is root in his user namespace. So it is with `rootless` in any case.
+    pub users_cgroups: bool,
     /// Don't pivot_root(2).
     pub no_pivot: bool,
     /// Keep the caller's session keyring.

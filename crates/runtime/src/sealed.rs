@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use sys::mount::MountAttr;
 
@@ -25,9 +26,11 @@ const SEALS: SealFlags =
 
 /// Executes the program again from where the container can't reach it; returns at once where that was done already.
 ///
+/// `variable` is added to the environment.
+///
 /// # Errors
 /// Where neither a mount nor a memfd can be made: then no container may be.
-pub fn leave_host_binary() -> Result<()> {
+pub fn leave_host_binary(variable: Option<(String, String)>) -> Result<()> {
     let own = open_self()?;
     if is_out_of_reach(&own)? {
         return Ok(());
@@ -38,7 +41,8 @@ pub fn leave_host_binary() -> Result<()> {
         strings.filter_map(|string| CString::new(string.into_vec()).ok()).collect::<Vec<_>>()
     };
     let args = strings(&mut std::env::args_os());
-    let env = strings(&mut std::env::vars_os().map(|(name, value)| {
+    let added = variable.map(|(name, value)| (name.into(), value.into()));
+    let env = strings(&mut std::env::vars_os().chain(added).map(|(name, value)| {
         let mut variable = name;
         variable.push("=");
         variable.push(value);
@@ -62,7 +66,7 @@ fn open_self() -> Result<OwnedFd> {
 }
 
 fn copy_of(own: &OwnedFd) -> Result<OwnedFd> {
-    detached_mount().or_else(|_| sealed_copy(own))
+    detached_mount(own).or_else(|_| sealed_copy(own))
 }
 
 /// A memfd that nobody can write, or a read-only mount. Files of a tmpfs have seals, too, if others.
@@ -74,11 +78,24 @@ fn is_out_of_reach(own: &OwnedFd) -> Result<bool> {
     Ok(flags.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn detached_mount() -> Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = rustix::mount::open_tree(CWD, SELF, flags).or_fail("clone mount of", "own binary")?;
+fn detached_mount(own: &OwnedFd) -> Result<OwnedFd> {
+    let mount = clone_mount(own).or_fail("clone mount of", "own binary")?;
     set_attributes(&mount, MountAttr::RDONLY).or_fail("make read-only", "own binary")?;
     Ok(mount)
+}
+
+/// After setns(2) into another mount namespace, the link of /proc leads to a mount of the one before, which can't be
+/// cloned from here: the same file by its path can.
+fn clone_mount(own: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let refused = match rustix::mount::open_tree(CWD, SELF, flags) {
+        Err(Errno::INVAL) => Errno::INVAL,
+        other => return other,
+    };
+    let path = rustix::fs::readlink(SELF, Vec::new())?;
+    let mount = rustix::mount::open_tree(CWD, path, flags)?;
+    let file = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    if file(mount.as_fd())? == file(own.as_fd())? { Ok(mount) } else { Err(refused) }
 }
 
 fn sealed_copy(own: &OwnedFd) -> Result<OwnedFd> {

@@ -31,14 +31,16 @@ impl Context {
         &self.paths
     }
 
-    /// The containers of this host.
-    pub fn engine(&self) -> engine::Result<Engine> {
-        Engine::open(self.paths.clone())
+    /// The containers of this host; for an ordinary user, from inside the namespaces that they share.
+    pub fn engine(&self) -> Result<Engine, Box<dyn Error>> {
+        rootless::enter(&Paths::run_of_user())?;
+        Ok(Engine::open(self.paths.clone())?)
     }
 
-    /// The images of this host.
-    pub fn images(&self) -> image::Result<Images> {
-        Images::open(&self.paths.root)
+    /// The images of this host, from there too: an ordinary user's hold files of all the ids that he may map.
+    pub fn images(&self) -> Result<Images, Box<dyn Error>> {
+        rootless::enter(&Paths::run_of_user())?;
+        Ok(Images::open(&self.paths.root)?)
     }
 
     /// What is known about registries. `BERTH_…` variables of no kind exist: files say it all.
@@ -61,7 +63,7 @@ impl Context {
         images.find(name, &self.local_candidates(name)?)
     }
     /// All containers, each with the id of its image.
-    pub fn image_users(&self) -> engine::Result<Vec<(String, ImageUser)>> {
+    pub fn image_users(&self) -> Result<Vec<(String, ImageUser)>, Box<dyn Error>> {
         let query = ListQuery { all: true, ..ListQuery::default() };
         let users = self.engine()?.list(&query)?.into_iter().map(|Summary { id, state, .. }| {
             (state.row.image_id, ImageUser { container: id, running: state.status.is_active() })

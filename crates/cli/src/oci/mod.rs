@@ -158,7 +158,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
     // Before anything is opened, for what makes a container or enters one starts again from a copy of this binary.
     let makes = |arg: &OsString| arg == "create" || arg == "run" || arg == "exec";
-    let left = if args.iter().any(makes) { runtime::leave_host_binary() } else { Ok(()) };
+    let left = if args.iter().any(makes) { runtime::leave_host_binary(None) } else { Ok(()) };
     let Cli { global, command } = match parse::parse(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,5 +1,9 @@
 //! Limits: dockerd's rules.
 
+use std::collections::BTreeMap;
+
+use oci::spec::resources::LinuxResources;
+
 use crate::config::{HostConfig, Resources};
 use crate::spec::Host;
 
@@ -164,6 +168,12 @@ fn warnings(own: &HostConfig, host: &Host) -> Vec<String> {
         }
     };
     let v2 = host.unified;
+    let limited = crate::spec::limits(limits, &BTreeMap::new());
+    warn(
+        !host.has_groups && !limited.is_ok_and(|limits| limits == LinuxResources::default()),
+        "Limits of resources are discarded: an ordinary user's containers have control groups where these are v2 and \
+         systemd runs as this user: log in through PAM, or as root `loginctl enable-linger USER`.",
+    );
     warn(
         v2 && limits.memory_swappiness.is_some_and(|value| value != -1),
         "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness \

@@ -6,7 +6,7 @@ use std::path::Path;
 use capability::{CapSet, Sets};
 use seccomp::Architecture;
 
-use super::{MASKED_PATHS, SpecError};
+use super::{MASKED_PATHS, SpecError, clean};
 
 /// The host, as far as a container's configuration depends on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Host {
     pub unified: bool,
     /// Whether systemd makes the control groups.
     pub systemd: bool,
+    /// Whether containers are an ordinary user's.
+    pub rootless: bool,
+    /// Whether containers have control groups: an ordinary user's have some where his systemd makes them.
+    pub has_groups: bool,
     /// The AppArmor profile of a container that asks for none; absent where the host has no AppArmor.
     pub apparmor: Option<String>,
     /// Whether SELinux is on.
@@ -34,6 +38,9 @@ pub struct Host {
 /// Profiles that a container without a wish gets, the first that is loaded.
 const PROFILES: [&str; 2] = ["berth-default", "docker-default"];
 
+/// Where it is, systemd is the init system (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+
 impl Host {
     /// Looks at this host.
     ///
@@ -44,12 +51,16 @@ impl Host {
         let own = Sets::of_self().map_err(SpecError::Capabilities)?;
         let unified = *cgroups.layout() == cgroup::Layout::Unified;
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let rootless = rootless::current().is_some();
+        let systemd = unified && if rootless { has_user_manager() } else { Path::new(SYSTEMD).is_dir() };
         Ok(Host {
             kernel: kernel(&rustix::system::uname().release().to_string_lossy()),
             architecture: Architecture::native(),
             capabilities: own.bounding,
             unified,
-            systemd: unified && Path::new("/run/systemd/system").is_dir(),
+            systemd,
+            rootless,
+            has_groups: !rootless || systemd,
             apparmor: apparmor(),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             masked_paths: masked_paths(),
@@ -61,6 +72,28 @@ impl Host {
     pub(crate) fn cgroup_driver(&self) -> cgroup::Driver {
         if self.systemd { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs }
     }
+
+    /// Where the control group of container `id` is: `PARENT/ID`, or with systemd `SLICE:berth:ID`; empty where it has
+    /// none of its own.
+    pub(crate) fn cgroups_path(&self, parent: &str, id: &str) -> String {
+        if !self.has_groups {
+            return String::new();
+        }
+        if self.systemd {
+            let default = if self.rootless { "user.slice" } else { "system.slice" };
+            let slice = if parent.is_empty() { default } else { parent };
+            return format!("{slice}:berth:{id}");
+        }
+        let parent = if parent.is_empty() { "/berth" } else { parent };
+        format!("{}/{id}", clean(parent).trim_end_matches('/'))
+    }
+}
+
+/// Whether systemd runs as this user, too, and can be asked.
+fn has_user_manager() -> bool {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let bus = || variable("XDG_RUNTIME_DIR").is_some_and(|run| Path::new(&run).join("bus").exists());
+    Path::new(SYSTEMD).is_dir() && (variable("DBUS_SESSION_BUS_ADDRESS").is_some() || bus())
 }
 
 /// `6.18.44-fc` → (6, 18).
@@ -104,6 +137,8 @@ impl Host {
             capabilities: CapSet::all(),
             unified: true,
             systemd: false,
+            rootless: false,
+            has_groups: true,
             apparmor: None,
             selinux: false,
             masked_paths: MASKED_PATHS.map(str::to_owned).into(),

@@ -146,7 +146,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
         linux: Some(Linux {
             sysctl: sysctl(request, &places),
             resources: Some(resources::resources(request)?),
-            cgroups_path: cgroups_path(&host.resources.cgroup_parent, request.id, request.host.systemd),
+            cgroups_path: request.host.cgroups_path(&host.resources.cgroup_parent, request.id),
             namespaces: namespaces::namespaces(request, &places)?,
             uid_mappings: ids.uids,
             gid_mappings: ids.gids,
@@ -159,16 +159,6 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
         }),
         ..Spec::default()
     })
-}
-
-/// Where its control group is: `PARENT/ID`, or with systemd `SLICE:berth:ID`.
-pub(crate) fn cgroups_path(parent: &str, id: &str, systemd: bool) -> String {
-    if systemd {
-        let slice = if parent.is_empty() { "system.slice" } else { parent };
-        return format!("{slice}:berth:{id}");
-    }
-    let parent = if parent.is_empty() { "/berth" } else { parent };
-    format!("{}/{id}", clean(parent).trim_end_matches('/'))
 }
 
 /// What Docker allows in a network namespace of the container's own: ping and low ports for everybody.

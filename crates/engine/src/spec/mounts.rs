@@ -44,6 +44,10 @@ pub(super) fn mounts(
         .map(|(path, kind, source, options)| mount(path, kind, source, options))
         .filter(|mount| !(taken(&mount.destination) || dev && mount.destination.starts_with("/dev/")))
         .collect();
+    if !request.host.has_groups {
+        // Those that it would show are not the container's.
+        mounts.retain(|mount| mount.kind != "cgroup");
+    }
     if host.ipc_mode == "none" {
         mounts.retain(|mount| mount.destination != "/dev/shm");
     }

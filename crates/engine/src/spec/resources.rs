@@ -16,6 +16,9 @@ pub type Numbers = (u32, u32);
 const PERIOD: u64 = 100_000;
 
 pub(super) fn resources(request: &Request<'_>) -> Result<LinuxResources, SpecError> {
+    if !request.host.has_groups {
+        return Ok(LinuxResources::default());
+    }
     let asked = &request.config.host_config.resources;
     let mut resources = limits(asked, &request.found.block_devices)?;
     resources.devices = devices(request);

@@ -191,6 +191,15 @@ fn limits_are_mapped() {
 }
 
 #[test]
+fn who_has_no_groups_has_no_limits_and_sees_no_groups() {
+    let mut config = asked();
+    config.host_config.resources.memory = 64 << 20;
+    let spec = plan_on(&Host { has_groups: false, rootless: true, ..Host::plain() }, &config).unwrap();
+    assert_eq!(linux(&spec).resources, Some(oci::spec::resources::LinuxResources::default()));
+    assert!(spec.mounts.iter().all(|mount| mount.kind != "cgroup"));
+}
+
+#[test]
 fn cgroups_lie_below_their_parent() {
     let path = |host: &Host, parent: &str| {
         let mut config = asked();
@@ -202,6 +211,9 @@ fn cgroups_lie_below_their_parent() {
     let systemd = Host { systemd: true, ..plain };
     assert_eq!(path(&systemd, ""), format!("system.slice:berth:{ID}"));
     assert_eq!(path(&systemd, "my.slice"), format!("my.slice:berth:{ID}"));
+    let own = Host { rootless: true, ..systemd };
+    assert_eq!(path(&own, ""), format!("user.slice:berth:{ID}"));
+    assert_eq!(path(&Host { has_groups: false, ..own }, "my.slice"), "");
 }
 
 #[test]

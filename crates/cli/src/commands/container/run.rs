@@ -29,7 +29,7 @@ pub fn run(words: &[OsString], context: &mut Context) -> Outcome {
     }
     let config = &request.create.config;
     check_terminal(config.attach_stdin, config.tty)?;
-    let ran = context.engine().map_err(Into::into).and_then(|engine| match request.detach {
+    let ran = context.engine().and_then(|engine| match request.detach {
         true => in_background(context, &engine, &request),
         false => in_foreground(context, &engine, request),
     });
