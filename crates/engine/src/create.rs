@@ -32,36 +32,10 @@ impl Engine {
     /// # Errors
     /// What makes no sense together, a name that is taken, or what is missing. Nothing is left then.
     pub fn create(&self, name: Option<&str>, asked: &CreateConfig, image: &Image) -> Result<Created> {
-        let name = name.filter(|name| !name.is_empty()).map(id::check_name).transpose()?;
-        let host = Host::detect()?;
-        let runtime = asked.host_config.runtime.as_str();
-        if !matches!(runtime, "" | "berth") {
-            let cause =
-                format!("unknown or invalid runtime name: {runtime}: leave --runtime out, or give berth");
-            return Err(Error::Invalid(cause));
-        }
-        // The image's ports contradict nothing: only what was asked for is judged.
-        let mut warnings = crate::check::check(asked, &host)?;
-        let mut asked = asked.clone();
-        crate::merge::merge(&mut asked.config, &image.config.config)
-            .map_err(|error| Error::Invalid(error.to_string()))?;
-        let id = id::new()?;
-        crate::check::complete(&mut asked, &id, &host);
-        let mut container = Container {
-            id,
-            name: name.unwrap_or_default().to_owned(),
-            created: clock::text(clock::now()),
-            image: image.id().to_string(),
-            image_manifest: image.manifest_descriptor.digest.to_string(),
-            platform: image.config.platform.to_string(),
-            args: arguments(&asked),
-            asked,
-            ..Container::default()
-        };
-        // What can be refused is refused before anything is made.
-        crate::start::monitor_config(self, &container)?;
+        let (mut container, mut warnings) = self.decide(id::new()?, name, asked, image)?;
+        let any_name = container.name.is_empty();
         let lock = Lock::reserve(&self.paths().container(&container.id))?;
-        match self.make(&lock, &mut container, name.is_none(), image) {
+        match self.make(&lock, &mut container, any_name, image) {
             Ok(more) => {
                 warnings.extend(more);
                 Ok(Created { container, warnings, lock: Some(lock) })
@@ -72,6 +46,44 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// A container as it is to be, before anything of it is made, and what is ignored. What can be refused is refused
+    /// here.
+    pub(crate) fn decide(
+        &self,
+        id: String,
+        name: Option<&str>,
+        asked: &CreateConfig,
+        image: &Image,
+    ) -> Result<(Container, Vec<String>)> {
+        let name = name.filter(|name| !name.is_empty()).map(id::check_name).transpose()?;
+        let host = Host::detect()?;
+        let runtime = asked.host_config.runtime.as_str();
+        if !matches!(runtime, "" | "berth") {
+            let cause =
+                format!("unknown or invalid runtime name: {runtime}: leave --runtime out, or give berth");
+            return Err(Error::Invalid(cause));
+        }
+        // The image's ports contradict nothing: only what was asked for is judged.
+        let warnings = crate::check::check(asked, &host)?;
+        let mut asked = asked.clone();
+        crate::merge::merge(&mut asked.config, &image.config.config)
+            .map_err(|error| Error::Invalid(error.to_string()))?;
+        crate::check::complete(&mut asked, &id, &host);
+        let container = Container {
+            id,
+            name: name.unwrap_or_default().to_owned(),
+            created: clock::text(clock::now()),
+            image: image.id().to_string(),
+            image_manifest: image.manifest_descriptor.digest.to_string(),
+            platform: image.config.platform.to_string(),
+            args: arguments(&asked),
+            asked,
+            ..Container::default()
+        };
+        crate::start::monitor_config(self, &container)?;
+        Ok((container, warnings))
     }
 
     fn make(

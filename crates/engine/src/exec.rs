@@ -325,7 +325,7 @@ pub(crate) fn root_of(pid: i32) -> Result<OwnedFd> {
     rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| Error::io("open", path, errno))
 }
 
-fn null() -> Result<OwnedFd> {
+pub(crate) fn null() -> Result<OwnedFd> {
     let opened = File::options().read(true).write(true).open("/dev/null");
     Ok(opened.map_err(|error| Error::io("open", "/dev/null", error))?.into())
 }

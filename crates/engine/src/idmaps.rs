@@ -147,6 +147,24 @@ fn ranges(text: &str, user: &str) -> Vec<Pool> {
 impl Engine {
     /// The maps of a new container's user namespace, where it wants one: its own until it is removed.
     pub(crate) fn map_ids(&self, container: &Container) -> Result<Option<Ids>> {
+        let gone = |id: &str| !self.paths().container(id).exists();
+        self.map_ids_with(container, |pools, size| {
+            lease(&self.paths().id_maps(), pools, size, &container.id, &gone)
+        })
+    }
+
+    /// The maps that it would get, without taking them.
+    pub(crate) fn foresee_ids(&self, container: &Container) -> Result<Option<Ids>> {
+        self.map_ids_with(container, |pools, size| {
+            Ok(free(pools, size, &taken(&self.paths().id_maps())?).next())
+        })
+    }
+
+    fn map_ids_with(
+        &self,
+        container: &Container,
+        find: impl FnOnce(&[Pool], u32) -> Result<Option<u32>>,
+    ) -> Result<Option<Ids>> {
         let size = match wish(&container.asked.host_config)? {
             Wish::Host => return Ok(None),
             Wish::Maps(ids) => return Ok(Some(ids)),
@@ -159,9 +177,7 @@ impl Engine {
         }
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let pools = pools(&read("/etc/subuid"), &read("/etc/subgid"));
-        let gone = |id: &str| !self.paths().container(id).exists();
-        let first = lease(&self.paths().id_maps(), &pools, size, &container.id, &gone)?;
-        let first = first.ok_or_else(|| {
+        let first = find(&pools, size)?.ok_or_else(|| {
             Error::Conflict(format!(
                 "--userns auto: no range of {size} ids is free: remove containers, ask for fewer (auto:size=N), or give \
                  the user containers more in /etc/subuid and /etc/subgid"
@@ -189,23 +205,31 @@ fn lease(
     id: &str,
     gone: &dyn Fn(&str) -> bool,
 ) -> Result<Option<u32>> {
-    let count = size.div_ceil(SLOT);
     loop {
-        let taken = taken(leases)?;
-        for pool in pools {
-            let end = pool.first.saturating_add(pool.count);
-            for first in pool.slots() {
-                let slots = || (0..count).filter_map(|slot| first.checked_add(slot * SLOT));
-                let fits = first.checked_add(size).is_some_and(|last| last <= end);
-                if fits && !slots().any(|slot| taken.contains(&slot)) && take(leases, slots(), id)? {
-                    return Ok(Some(first));
-                }
+        for first in free(pools, size, &taken(leases)?) {
+            if take(leases, slots_from(first, size), id)? {
+                return Ok(Some(first));
             }
         }
         if !reclaim(leases, gone)? {
             return Ok(None);
         }
     }
+}
+
+/// The first ids of `size` that lie in a pool and in no slot that is taken.
+fn free<'a>(pools: &'a [Pool], size: u32, taken: &'a BTreeSet<u32>) -> impl Iterator<Item = u32> + 'a {
+    pools.iter().flat_map(move |pool| {
+        let end = pool.first.saturating_add(pool.count);
+        let fits = move |first: u32| first.checked_add(size).is_some_and(|last| last <= end);
+        let is_free = move |first: &u32| !slots_from(*first, size).any(|slot| taken.contains(&slot));
+        pool.slots().filter(move |first| fits(*first)).filter(is_free)
+    })
+}
+
+/// The slots that `size` ids from `first` on take.
+fn slots_from(first: u32, size: u32) -> impl Iterator<Item = u32> {
+    (0..size.div_ceil(SLOT)).filter_map(move |slot| first.checked_add(slot * SLOT))
 }
 
 /// All of the slots, or none.

@@ -14,11 +14,14 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::files::{self, Hosts, Network, Resolver};
 use crate::idmaps::Mapping;
-use crate::mounts::{Planned, Realized, Surroundings, realize};
+use crate::mounts::{Arranged, Deed, Known, Planned, Surroundings, arrange, realize};
 use crate::record::make_directory;
 use crate::spec::{Found, Host, Place, Places, Request, plan};
-use crate::users::{Accounts, User};
+use crate::users::Accounts;
+use crate::volumes::{self, Volume};
 use crate::{cdi, devices, provision};
+
+const SHM: &str = "/dev/shm";
 
 /// A container's configuration for the runtime.
 #[derive(Debug)]
@@ -33,6 +36,22 @@ pub(crate) struct Launch {
     pub rootless: bool,
 }
 
+/// The same as it is decided, and what has to be done before it holds.
+#[derive(Debug)]
+pub(crate) struct Outline<'a> {
+    /// The configuration.
+    pub spec: Spec,
+    /// Who makes control groups.
+    pub cgroup_driver: cgroup::Driver,
+    /// Whether they are an ordinary user's.
+    pub rootless: bool,
+    /// What its mounts need.
+    pub deeds: Vec<Deed<'a>>,
+    /// The first process of the container whose /dev/shm it shares.
+    pub shares_memory: Option<i32>,
+    places: Places,
+}
+
 impl Engine {
     /// The configuration of a container whose root file system is mounted at `rootfs`; new volumes are filled from it.
     pub(crate) fn launch(
@@ -41,15 +60,38 @@ impl Engine {
         rootfs: BorrowedFd<'_>,
         mapping: Option<Mapping<'_>>,
     ) -> Result<Launch> {
+        let volumes = self.volumes();
+        let outline = self.outline(container, rootfs, &|name| volumes.get(name))?;
+        let key = |one: &Planned| provision::view_key(container, one);
+        let image = |one: &Planned| self.image_view(one, &key(one), mapping.map(|mapping| mapping.namespace));
+        let with = Surroundings { volumes: &volumes, root: rootfs, mapping, image: &image };
+        let mut trees = realize(&outline.deeds, with)?;
+        if let Some(pid) = outline.shares_memory {
+            trees.insert(SHM.into(), tree_of_process(pid, c"/dev/shm", false)?);
+        }
+        self.make_etc(container, &outline.places, &[], &[])?;
+        self.make_init(container)?;
+        let Outline { spec, cgroup_driver, rootless, .. } = outline;
+        Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver, rootless })
+    }
+
+    /// Decides the configuration of a container whose image, at least, is mounted at `rootfs`. Looks, and makes nothing.
+    pub(crate) fn outline<'a>(
+        &self,
+        container: &'a Container,
+        rootfs: BorrowedFd<'_>,
+        volume: &dyn Fn(&str) -> volumes::Result<Volume>,
+    ) -> Result<Outline<'a>> {
         let host = Host::detect()?;
         let asked = &container.asked;
         let places = Places::of(&asked.host_config, host.unified);
         let user = Accounts::read(rootfs)?.user(&asked.config.user, &asked.host_config.group_add)?;
         let pids = self.joined(&places)?;
-        let mut realized = self.realize_mounts(container, rootfs, &user, mapping)?;
-        self.share_memory(&places, &pids, &mut realized)?;
-        let Realized { mounts, trees } = realized;
-        let etc = self.make_etc(container, &places, &[], &[])?;
+        let known = Known { user: &user, ids: container.id_maps.as_ref(), volume };
+        let mut arranged = arrange(&container.planned, &asked.host_config.tmpfs, known)?;
+        let shares_memory = self.share_memory(&places, &pids, &mut arranged.mounts)?;
+        let Arranged { mounts, deeds } = arranged;
+        let etc = self.etc(container, &places)?;
         let found = Found {
             user,
             mounts,
@@ -58,7 +100,7 @@ impl Engine {
             pids,
             ids: container.id_maps.clone(),
         };
-        let init = self.make_init(container)?;
+        let init = self.init_of(container);
         let request = Request {
             id: &container.id,
             config: asked,
@@ -69,51 +111,37 @@ impl Engine {
         };
         let mut spec = plan(&request)?;
         apply_devices(&mut spec, &asked.host_config.resources.device_requests)?;
-        let trees = by_place(&spec, trees);
-        Ok(Launch { trees, spec, cgroup_driver: host.cgroup_driver(), rootless: host.rootless })
+        let (cgroup_driver, rootless) = (host.cgroup_driver(), host.rootless);
+        Ok(Outline { spec, cgroup_driver, rootless, deeds, shares_memory, places })
     }
 
-    /// The container's own copy of the init, where it wants one: whatever it does to it, nobody else executes it.
-    fn make_init(&self, container: &Container) -> Result<Option<PathBuf>> {
+    /// Where the container's own copy of the init is, where it wants one: whatever it does to it, nobody else executes it.
+    fn init_of(&self, container: &Container) -> Option<PathBuf> {
+        let wanted = container.asked.host_config.init == Some(true);
+        wanted.then(|| self.paths().container(&container.id).join("init"))
+    }
+
+    fn make_init(&self, container: &Container) -> Result<()> {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
-        if container.asked.host_config.init != Some(true) {
-            return Ok(None);
-        }
-        let path = self.paths().container(&container.id).join("init");
+        let Some(path) = self.init_of(container) else { return Ok(()) };
         // What an earlier run may have made of it is of no interest.
         let _ = std::fs::remove_file(&path);
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path);
         let written = made.and_then(|mut file| file.write_all(init::PROGRAM));
-        written.map_err(|error| Error::io("write", &path, error))?;
-        Ok(Some(path))
+        written.map_err(|error| Error::io("write", &path, error))
     }
 
-    fn realize_mounts(
-        &self,
-        container: &Container,
-        root: BorrowedFd<'_>,
-        user: &User,
-        mapping: Option<Mapping<'_>>,
-    ) -> Result<Realized> {
-        let key = |one: &Planned| provision::view_key(container, one);
-        let image = |one: &Planned| self.image_view(one, &key(one), mapping.map(|mapping| mapping.namespace));
-        let volumes = self.volumes();
-        let with = Surroundings { volumes: &volumes, root, user, mapping, image: &image };
-        Ok(realize(&container.planned, &container.asked.host_config.tmpfs, with)?)
-    }
-
-    /// Who joins another container's IPC namespace sees its /dev/shm too.
+    /// Who joins another container's IPC namespace sees its /dev/shm too: that of the process whose number comes back.
     fn share_memory(
         &self,
         places: &Places,
         pids: &BTreeMap<String, i32>,
-        realized: &mut Realized,
-    ) -> Result<()> {
-        const SHM: &str = "/dev/shm";
-        let Place::Container(name) = &places.ipc else { return Ok(()) };
-        if realized.mounts.iter().any(|mount| mount.destination == SHM) {
-            return Ok(());
+        mounts: &mut Vec<Mount>,
+    ) -> Result<Option<i32>> {
+        let Place::Container(name) = &places.ipc else { return Ok(None) };
+        if mounts.iter().any(|mount| mount.destination == SHM) {
+            return Ok(None);
         }
         let other = self.find(name)?;
         if !matches!(other.asked.host_config.ipc_mode.as_str(), "shareable" | "host") {
@@ -121,27 +149,34 @@ impl Engine {
                 "cannot join IPC of a container: container {name} has a private one: make it with --ipc shareable"
             )));
         }
-        let pid = pids.get(name).copied().unwrap_or_default();
-        let tree = tree_of_process(pid, c"/dev/shm", false)?;
         let options = ["rbind", "rprivate"].map(str::to_owned).into();
         let (destination, kind) = (SHM.to_owned(), "bind".to_owned());
-        realized.mounts.push(Mount { destination, kind, source: SHM.into(), options, ..Mount::default() });
-        realized.trees.insert(SHM.into(), tree);
-        Ok(())
+        mounts.push(Mount { destination, kind, source: SHM.into(), options, ..Mount::default() });
+        Ok(Some(pids.get(name).copied().unwrap_or_default()))
     }
 
-    /// Writes the container's `hosts`, `hostname` and `resolv.conf` and gives their directory; that of another container,
-    /// where it joins its network. `servers` resolve the names of its network.
+    /// The directory of the container's `hosts`, `hostname` and `resolv.conf`: that of another container, where it joins
+    /// its network.
+    fn etc(&self, container: &Container, places: &Places) -> Result<PathBuf> {
+        let id = match &places.network {
+            Place::Container(name) => self.find(name)?.id,
+            _ => container.id.clone(),
+        };
+        Ok(self.paths().container(&id).join("etc"))
+    }
+
+    /// Writes the container's `hosts`, `hostname` and `resolv.conf`, unless they are another's. `servers` resolve the names
+    /// of its network.
     pub(crate) fn make_etc(
         &self,
         container: &Container,
         places: &Places,
         addresses: &[IpAddr],
         servers: &[IpAddr],
-    ) -> Result<PathBuf> {
+    ) -> Result<()> {
         let (config, host) = (&container.asked.config, &container.asked.host_config);
         let network = match &places.network {
-            Place::Container(name) => return Ok(self.paths().container(&self.find(name)?.id).join("etc")),
+            Place::Container(_) => return Ok(()),
             Place::Host => Network::Host,
             _ if host.network_mode == "none" => Network::None,
             _ => Network::Own,
@@ -172,7 +207,7 @@ impl Engine {
         ] {
             files::write(&etc, name, &text).map_err(|error| Error::io("write", etc.join(name), error))?;
         }
-        Ok(etc)
+        Ok(())
     }
 
     /// The first processes of the containers whose namespaces are joined.

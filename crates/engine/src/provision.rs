@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::mounts::{self, MountError, Planned};
 use crate::record::Dir;
-use crate::volumes::{Held, Volumes};
+use crate::volumes::{Held, Volume, Volumes};
 
 impl From<MountError> for Error {
     fn from(error: MountError) -> Error {
@@ -48,11 +48,7 @@ impl Engine {
     /// # Errors
     /// What can't be mounted.
     pub(crate) fn provide_mounts(&self, asked: &CreateConfig) -> Result<(Vec<Planned>, Held)> {
-        let others = |name: &str| -> std::result::Result<Vec<Planned>, String> {
-            Ok(self.find(name).map_err(|error| error.to_string())?.planned)
-        };
-        let mut planned = mounts::plan(&asked.config, &asked.host_config, &others)?;
-        check_sources(&planned)?;
+        let mut planned = self.plan_mounts(asked)?;
         let volumes = self.volumes();
         let held = match planned.iter().any(Planned::is_volume) {
             true => volumes.hold()?,
@@ -60,6 +56,22 @@ impl Engine {
         };
         volumes.provide(&mut planned, &held)?;
         Ok((planned, held))
+    }
+
+    /// What it would mount, and the volumes that would be made for it.
+    pub(crate) fn foresee_mounts(&self, asked: &CreateConfig) -> Result<(Vec<Planned>, Vec<Volume>)> {
+        let mut planned = self.plan_mounts(asked)?;
+        let missing = self.volumes().foresee(&mut planned)?;
+        Ok((planned, missing))
+    }
+
+    fn plan_mounts(&self, asked: &CreateConfig) -> Result<Vec<Planned>> {
+        let others = |name: &str| -> std::result::Result<Vec<Planned>, String> {
+            Ok(self.find(name).map_err(|error| error.to_string())?.planned)
+        };
+        let planned = mounts::plan(&asked.config, &asked.host_config, &others)?;
+        check_sources(&planned)?;
+        Ok(planned)
     }
 
     /// How `inspect` shows what is planned.

@@ -1,5 +1,8 @@
 //! From an image to a container's file system.
 
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
 use oci::image::Digest;
 use snapshot::{Snapshot, SnapshotError};
 
@@ -33,6 +36,19 @@ impl Images {
             }
         }
         self.prepare_unpacked(key, image)
+    }
+
+    /// What a container of `image` begins with: the directories of its layers, topmost first, and a read-only mount of
+    /// them, detached. Nothing is made for it.
+    ///
+    /// # Errors
+    /// Where the image is not unpacked.
+    pub fn peek(&self, image: &Image) -> Result<(Vec<PathBuf>, OwnedFd)> {
+        let peeked = match self.is_host(image) {
+            true => self.snapshots().peek_host(),
+            false => self.snapshots().peek(image.config.chain_ids().last()),
+        };
+        Ok(peeked?)
     }
 
     fn prepare_unpacked(&self, key: &str, image: &Image) -> Result<Snapshot<'_>> {

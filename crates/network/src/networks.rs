@@ -236,16 +236,30 @@ impl Networks {
             if disk::noted(&self.name_path(name))?.is_some() {
                 continue;
             }
-            let mut request = CreateRequest { name: name.into(), ..CreateRequest::default() };
-            if driver == Driver::Bridge {
-                let option = |key: &str, value: &str| (format!("com.docker.network.{key}"), value.to_owned());
-                let link = format!("{DEFAULT_LINK}{}", self.tag);
-                request.options =
-                    [option("bridge.default_bridge", "true"), option("bridge.name", &link)].into();
-            }
-            self.write(&self.resolve(driver, &request)?)?;
+            self.write(&self.predefined(name, driver)?)?;
         }
         Ok(())
+    }
+
+    fn predefined(&self, name: &str, driver: Driver) -> Result<Network> {
+        let mut request = CreateRequest { name: name.into(), ..CreateRequest::default() };
+        if driver == Driver::Bridge {
+            let option = |key: &str, value: &str| (format!("com.docker.network.{key}"), value.to_owned());
+            let link = format!("{DEFAULT_LINK}{}", self.tag);
+            request.options = [option("bridge.default_bridge", "true"), option("bridge.name", &link)].into();
+        }
+        self.resolve(driver, &request)
+    }
+
+    /// The network of that name or id. One of those that are always there is decided, but not written down, where nobody
+    /// has used it yet.
+    pub(crate) fn look(&self, name: &str) -> Result<Network> {
+        match PREDEFINED.iter().find(|(predefined, _)| *predefined == name) {
+            Some((name, driver)) if disk::noted(&self.name_path(name))?.is_none() => {
+                self.predefined(name, *driver)
+            }
+            _ => self.find(name),
+        }
     }
 
     /// The network of that name, id or beginning of an id.

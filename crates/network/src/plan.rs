@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::{Networks, Result};
 
 impl Networks {
-    /// The steps that connecting a container takes. Nothing is made but the networks that are always there.
+    /// The steps that connecting a container takes. Nothing is made.
     ///
     /// # Errors
     /// Where a network is not there.
@@ -16,7 +16,7 @@ impl Networks {
             vec!["ip netns add CONTAINER".to_owned(), "ip -n CONTAINER link set lo up".to_owned()];
         let mut has_way_out = false;
         for (number, wanted) in request.endpoints.iter().enumerate() {
-            let network = self.find(&wanted.network)?;
+            let network = self.look(&wanted.network)?;
             let settings = network.settings()?;
             let interface =
                 wanted.interface.clone().unwrap_or_else(|| format!("{}{number}", settings.prefix));

@@ -81,23 +81,13 @@ fn overlay(
         opened.map_err(|error| SnapshotError::io("open", path, error))
     };
     let fail = |error| SnapshotError::io("mount overlay at", &layout.merged, error);
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?;
+    let lowers = layout.lower.iter().map(|lower| part(lower));
+    let context = context(lowers, snapshot.snapshots.xattrs(), &layout.merged)?;
     let context = context.as_fd();
-    fsconfig_set_string(context, "source", "overlay").map_err(fail)?;
-    for lower in &layout.lower {
-        set_directory(context, "lowerdir+", part(lower)?.as_fd()).map_err(fail)?;
-    }
     for (key, directory) in [("upperdir", &layout.upper), ("workdir", &layout.work)] {
         if let Some(directory) = directory {
             set_directory(context, key, part(directory)?.as_fd()).map_err(fail)?;
         }
-    }
-    // Whatever the distribution's defaults are, the upper directory must make sense to the differ.
-    for (key, value) in [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")] {
-        fsconfig_set_string(context, key, value).map_err(fail)?;
-    }
-    if snapshot.snapshots.xattrs() == XattrNamespace::User {
-        fsconfig_set_flag(context, "userxattr").map_err(fail)?;
     }
     if for_once && snapshot.kind() == Kind::Writable {
         // Else the whole file system below is synced when the mount goes, and whoever ends the container waits for it.
@@ -118,6 +108,49 @@ fn overlay(
         Kind::Writable => MountAttrFlags::empty(),
     };
     fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(fail)
+}
+
+/// An overlay of some directories, topmost first, that nothing is mounted of yet.
+fn context(
+    lowers: impl Iterator<Item = Result<OwnedFd>>,
+    xattrs: XattrNamespace,
+    place: &Path,
+) -> Result<OwnedFd> {
+    let fail = |error| SnapshotError::io("mount overlay at", place, error);
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?;
+    fsconfig_set_string(&context, "source", "overlay").map_err(fail)?;
+    for lower in lowers {
+        set_directory(context.as_fd(), "lowerdir+", lower?.as_fd()).map_err(fail)?;
+    }
+    // Whatever the distribution's defaults are, the upper directory must make sense to the differ.
+    for (key, value) in [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")] {
+        fsconfig_set_string(&context, key, value).map_err(fail)?;
+    }
+    if xattrs == XattrNamespace::User {
+        fsconfig_set_flag(&context, "userxattr").map_err(fail)?;
+    }
+    Ok(context)
+}
+
+/// The directories alone, topmost first, read-only and detached.
+pub fn peek(lowers: &[PathBuf], xattrs: XattrNamespace) -> Result<OwnedFd> {
+    // A single read-only directory needs no overlay, nor gets one.
+    if let [only] = lowers {
+        return clone(only, None, true);
+    }
+    let place = Path::new("nowhere");
+    let fail = |error| SnapshotError::io("mount overlay at", place, error);
+    let context = match lowers {
+        [] => fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?,
+        _ => {
+            let open = |path: &PathBuf| {
+                openat(CWD, path, PATH, Mode::empty()).map_err(|error| SnapshotError::io("open", path, error))
+            };
+            context(lowers.iter().map(open), xattrs, place)?
+        }
+    };
+    fsconfig_create(&context).map_err(fail)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(fail)
 }
 
 const PATH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

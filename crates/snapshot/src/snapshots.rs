@@ -72,6 +72,21 @@ impl Snapshots {
         self.make(key, Record { host: true, ..self.record(Kind::View, None) })
     }
 
+    /// What a snapshot over the layer `parent` begins with: its directories, topmost first, and a
+    /// read-only mount of them, detached. Nothing is made on disk.
+    pub fn peek(&self, parent: Option<&Digest>) -> Result<(Vec<PathBuf>, OwnedFd)> {
+        let lowers = self.lower_directories(parent)?;
+        let mount = mount::peek(&lowers, self.xattrs())?;
+        Ok((lowers, mount))
+    }
+
+    /// The same for one over the host's root.
+    pub fn peek_host(&self) -> Result<(Vec<PathBuf>, OwnedFd)> {
+        let lowers = vec![PathBuf::from(host::ROOT)];
+        let mount = mount::peek(&lowers, self.xattrs())?;
+        Ok((lowers, mount))
+    }
+
     fn record(&self, kind: Kind, parent: Option<&Digest>) -> Record {
         Record { driver: self.driver, kind, parent: parent.copied(), host: false }
     }

@@ -1,8 +1,9 @@
 //! What a container mounts, by every form of `-v`, `--mount`, `--tmpfs`, `--volumes-from` and the image's VOLUME.
 //!
-//! [`plan()`] decides at create, purely, and its result is kept with the container; [`realize()`] opens at start what is
-//! named. Nothing is mounted on the host: the runtime attaches all of it within the container's mount namespace.
+//! [`plan()`] decides at create, purely, and its result is kept with the container; at start [`arrange()`] looks up what is
+//! named, and [`realize()`] does what has to be done for it. Nothing is mounted on the host: the runtime attaches all of it within the container's mount namespace.
 
+mod arrange;
 mod bind;
 mod check;
 mod idmap;
@@ -16,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::MountConfig;
 use crate::container::MountPoint;
 
+pub use arrange::{Act, Arranged, Deed, Known, arrange};
 pub use bind::{Bind, parse_bind};
 pub use check::check;
 pub use idmap::{IdMaps, Ids, parse as parse_idmap};
 pub use plan::{Others, plan};
-pub use realize::{Realized, Surroundings, realize};
+pub use realize::{Surroundings, realize};
 pub(crate) use subpath::open as open_subpath;
 pub use tmpfs::{check_options as check_tmpfs, merge_options as merge_tmpfs};
 
@@ -59,6 +61,15 @@ pub enum MountError {
     Open { what: String, destination: String, problem: String },
     #[error(transparent)]
     Volume(#[from] crate::volumes::VolumeError),
+}
+
+impl MountError {
+    fn open(one: &Planned, problem: impl ToString) -> MountError {
+        let kind = &one.mount.r#type;
+        let what =
+            if one.mount.source.is_empty() { kind.clone() } else { format!("{kind} {}", one.mount.source) };
+        MountError::Open { what, destination: one.mount.target.clone(), problem: problem.to_string() }
+    }
 }
 
 impl Planned {

@@ -198,27 +198,57 @@ impl Volumes {
 
     /// Makes one volume; its name where it is anonymous.
     fn provide_one(&self, one: &mut Planned) -> Result<Option<String>> {
-        let options = one.mount.volume_options.clone().unwrap_or_default();
-        let driver = options.driver_config.unwrap_or_default();
-        let mut new = NewVolume {
-            name: one.mount.source.clone(),
-            driver: driver.name,
-            options: driver.options,
-            labels: options.labels,
-        };
-        if one.anonymous {
-            new.labels.insert(ANONYMOUS.into(), String::new());
-        } else if new.options.is_empty() && self.get(&new.name).is_ok() {
+        let new = wanted(one);
+        if !one.anonymous && new.options.is_empty() && self.get(&new.name).is_ok() {
             return Ok(None);
         }
         one.mount.source = self.create(&new)?.name;
         Ok(one.anonymous.then(|| one.mount.source.clone()))
     }
 
+    /// The volumes that [`provide`](Self::provide) would make; those without a name are `NEW` and a number.
+    ///
+    /// # Errors
+    /// The name or an option is none, or a volume is there with other options.
+    pub fn foresee(&self, planned: &mut [Planned]) -> Result<Vec<Volume>> {
+        let mut missing: Vec<Volume> = Vec::new();
+        for one in planned.iter_mut().filter(|one| one.is_volume()) {
+            let mut new = wanted(one);
+            check_driver(&new.driver, &new.options)?;
+            if one.anonymous {
+                new.name = format!("NEW{}", missing.len());
+                one.mount.source.clone_from(&new.name);
+            } else {
+                check_name(&new.name)?;
+                match self.get(&new.name) {
+                    Err(VolumeError::NotFound(_)) => {}
+                    there => {
+                        same(there?, &new)?;
+                        continue;
+                    }
+                }
+            }
+            let record = Record { labels: new.labels, options: new.options, ..Record::default() };
+            missing.push(Volume { directory: self.root.join(&new.name), name: new.name, record });
+        }
+        Ok(missing)
+    }
+
     /// Where a volume's files are, or would be.
     pub fn mountpoint(&self, name: &str) -> PathBuf {
         self.root.join(name).join("_data")
     }
+}
+
+/// The volume that a mount wants.
+fn wanted(one: &Planned) -> NewVolume {
+    let options = one.mount.volume_options.clone().unwrap_or_default();
+    let driver = options.driver_config.unwrap_or_default();
+    let mut labels = options.labels;
+    if one.anonymous {
+        labels.insert(ANONYMOUS.into(), String::new());
+    }
+    NewVolume { name: one.mount.source.clone(), driver: driver.name, options: driver.options, labels }
 }
 
 /// A volume that is there, if it is what was asked for.

@@ -40,6 +40,9 @@ pub fn run(words: &[OsString], context: &mut Context) -> Outcome {
         context.set_root(root.clone());
     }
     let engine = context.engine()?;
+    if request.dry_run {
+        return dry_run(context, &engine, &request);
+    }
     let created = create(context, &engine, &request)?;
     print(&format!("{}\n", created.container.id))?;
     Ok(ExitCode::SUCCESS)
@@ -55,6 +58,25 @@ pub fn read(sections: &[Section<Request>], words: &[OsString]) -> Result<Request
     request.finish(image, command).map_err(Usage::Wrong)
 }
 
+/// Prints what making and starting the container would take. Nothing is pulled for it.
+pub fn dry_run(context: &Context, engine: &Engine, request: &Request) -> Outcome {
+    let name = &request.create.config.image;
+    let image = context.find(engine.images()?, name).map_err(|error| match error {
+        image::Error::NotFound(_) => {
+            format!("{error}: a dry run pulls nothing: pull it first, with `berth pull {name}`").into()
+        }
+        other => Box::<dyn Error>::from(other),
+    })?;
+    let dry_run = engine.dry_run(request.name.as_deref(), &request.create, &image)?;
+    warn(&dry_run.warnings);
+    print(&dry_run.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
+}
+
 /// Makes the container that is asked for, with its image pulled where it has to be.
 pub fn create(context: &Context, engine: &Engine, request: &Request) -> Result<Created, Box<dyn Error>> {
     make(engine, request, &find_image(context, request)?)
@@ -64,9 +86,7 @@ pub fn create(context: &Context, engine: &Engine, request: &Request) -> Result<C
 pub fn make(engine: &Engine, request: &Request, image: &Image) -> Result<Created, Box<dyn Error>> {
     let id_file = IdFile::create(&request.create.host_config.container_id_file)?;
     let created = engine.create(request.name.as_deref(), &request.create, image)?;
-    for warning in &created.warnings {
-        eprintln!("WARNING: {warning}");
-    }
+    warn(&created.warnings);
     id_file.keep(&created.container.id)?;
     Ok(created)
 }

@@ -50,6 +50,7 @@ pub struct Request {
     pub platform: Option<Platform>,
     pub pull: Pull,
     pub quiet: bool,
+    pub dry_run: bool,
     pub detach: bool,
     pub detach_keys: Option<String>,
     pub sig_proxy: bool,
@@ -77,6 +78,7 @@ impl Default for Request {
             platform: None,
             pull: Pull::default(),
             quiet: false,
+            dry_run: false,
             detach: false,
             detach_keys: None,
             sig_proxy: true,
@@ -169,6 +171,9 @@ const OPTIONS: &[Flag<Request>] = &[
         },
     ),
     RESTART,
+    RequestFlag::switch("dry-run", "Print what would be done, in order, and do nothing", |request, on| {
+        request.dry_run = on;
+    }),
     RequestFlag::value("cidfile", "FILE", "Write the container's id to a file", |request, value| {
         value.clone_into(&mut request.create.host_config.container_id_file);
         Ok(())

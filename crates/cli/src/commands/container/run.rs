@@ -28,10 +28,13 @@ pub fn run(words: &[OsString], context: &mut Context) -> Outcome {
         context.set_root(root);
     }
     let config = &request.create.config;
-    check_terminal(config.attach_stdin, config.tty)?;
-    let ran = context.engine().and_then(|engine| match request.detach {
-        true => in_background(context, &engine, &request),
-        false => in_foreground(context, &engine, request),
+    if !request.dry_run {
+        check_terminal(config.attach_stdin, config.tty)?;
+    }
+    let ran = context.engine().and_then(|engine| match &request {
+        Request { dry_run: true, .. } => create::dry_run(context, &engine, &request),
+        Request { detach: true, .. } => in_background(context, &engine, &request),
+        _ => in_foreground(context, &engine, request),
     });
     ran.map_err(|error| if error.is::<Usage>() { error } else { with_status(error) })
 }
