@@ -60,7 +60,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "faults",
-        usage: "[--kill | --errors] [--budget N] [--jobs N] [FILTER]",
+        usage: "[--kill | --errors] [--budget N] [--skip N] [--jobs N] [FILTER]",
         about: "kill berth at each system call in turn, or let the call fail, and see what is left",
         run: proof::faults,
     },

@@ -6,7 +6,8 @@ mod soak;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: proof faults --berth PATH [--kill | --errors] [--budget N] [--jobs N] [FILTER]
+const USAGE: &str =
+    "usage: proof faults --berth PATH [--kill | --errors] [--budget N] [--skip N] [--jobs N] [FILTER]
        proof escapes --berth PATH [--markdown FILE]
        proof soak --berth PATH [--minutes N] [--parallel N]";
 

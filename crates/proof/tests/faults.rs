@@ -1,4 +1,4 @@
-//! The short form of `cargo xtask faults`: a hundred or so of all faults, spread over all sequences.
+//! The short form of `cargo xtask faults`: a hundred or so of all faults, always the same ones.
 
 use std::process::Command;
 

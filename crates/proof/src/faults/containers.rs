@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::follow::{Follower, children};
-use super::sequence::{Ground, Hit, Sequence, Step, must, run};
+use super::sequence::{Ground, Hit, Sequence, Step, Truth, must, run, soon_true};
 
 /// What the program of [`Foreground`] says.
 const SAID: &str = "here I am\n";
@@ -104,12 +104,7 @@ fn make_bundle(ground: &Ground, change: impl FnOnce(&mut Value)) -> Result<(), S
 fn recover(ground: &Ground, follower: &mut Follower, hit: Option<&Hit>) -> Result<(), String> {
     let id = id(ground);
     let command = |args: &[&str]| oci(ground, args).command;
-    let state = run(follower, &command(&["state", &id]))?;
-    if state.succeeded() {
-        state_is_true(&state.stdout)?;
-    } else if !state.stderr.contains("does not exist") {
-        return Err(format!("`state` afterwards: {}", state.told()));
-    }
+    soon_true(|| state_is_true(ground, follower))?;
     // What a container could not be made of is taken back; what can't be removed later stays in the list.
     if let Some(hit) = hit
         && !hit.kill
@@ -130,22 +125,24 @@ fn recover(ground: &Ground, follower: &mut Follower, hit: Option<&Hit>) -> Resul
 }
 
 /// Whether who is said to run does.
-fn state_is_true(state: &str) -> Result<(), String> {
-    let told: Value =
-        serde_json::from_str(state).map_err(|error| format!("`state` prints no JSON: {error}"))?;
-    let pid = told["pid"].as_u64().unwrap_or_default();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let alive = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
-    match told["status"].as_str() {
-        Some("created" | "running" | "paused") if pid == 0 || !alive => {
-            Err(format!("`state` says {} of process {pid}, which is gone", told["status"]))
-        }
-        Some("stopped") if pid != 0 && alive => {
-            Err(format!("`state` says stopped of process {pid}, which runs"))
-        }
-        Some(_) => Ok(()),
-        None => Err(format!("`state` has no status: {state}")),
+fn state_is_true(ground: &Ground, follower: &mut Follower) -> Result<Truth, String> {
+    let id = id(ground);
+    let state = run(follower, &oci(ground, &["state", &id]).command)?;
+    if !state.succeeded() {
+        let gone = state.stderr.contains("does not exist");
+        return if gone { Ok(Truth::True) } else { Err(format!("`state` afterwards: {}", state.told())) };
     }
+    let told: Value =
+        serde_json::from_str(&state.stdout).map_err(|error| format!("`state` prints no JSON: {error}"))?;
+    let running = match told["status"].as_str() {
+        Some("created" | "running" | "paused") => true,
+        Some("stopped") => false,
+        // Of that nobody says who runs.
+        Some("creating") => return Ok(Truth::True),
+        _ => return Err(format!("`state` has no status: {}", state.stdout)),
+    };
+    let said = format!("`state` says {}", told["status"]);
+    Ok(Truth::of(told["pid"].as_u64().unwrap_or_default(), running, &said))
 }
 
 fn nothing_is_left(ground: &Ground, follower: &mut Follower, when: &str) -> Result<(), String> {

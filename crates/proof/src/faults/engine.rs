@@ -4,15 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::follow::{Command, Follower, PATIENCE, children};
-use super::sequence::{Ground, Hit, Sequence, Step, files, must, run};
-
-/// How long a monitor may take to write down what it has seen.
-const SOON: Duration = Duration::from_secs(5);
+use super::sequence::{Ground, Hit, Sequence, Step, Truth, files, must, run, soon_true};
 
 /// Run, exec, logs, stop, start, remove; volumes.
 #[derive(Default)]
@@ -80,7 +76,7 @@ impl Sequence for Engine {
 
     fn recover(&self, ground: &Ground, follower: &mut Follower, _: Option<&Hit>) -> Result<(), String> {
         for id in containers(ground, follower)? {
-            settled(ground, follower, &id)?;
+            soon_true(|| state_is_true(ground, follower, &id))?;
         }
         sweep(ground, follower)?;
         let said = must(follower, &hello(ground))?;
@@ -137,40 +133,21 @@ fn sweep(ground: &Ground, follower: &mut Follower) -> Result<(), String> {
     must(follower, &berth(ground, &["gc"])).map(drop)
 }
 
-/// Whether what `inspect` says of a container is true, or soon is: a monitor writes an end down when it has seen it.
-fn settled(ground: &Ground, follower: &mut Follower, id: &str) -> Result<(), String> {
-    let deadline = Instant::now() + SOON;
-    loop {
-        let told = run(follower, &berth(ground, &["inspect", id]))?;
-        // One of `run --rm` may just be on its way out.
-        if told.stderr.contains("no such object") {
-            return Ok(());
-        }
-        if !told.succeeded() {
-            return Err(format!("`inspect` of a container that `ps` shows: {}", told.told()));
-        }
-        match state_is_true(&told.stdout) {
-            Err(_) if Instant::now() < deadline => {}
-            judged => return judged,
-        }
+/// Whether who `inspect` says runs does.
+fn state_is_true(ground: &Ground, follower: &mut Follower, id: &str) -> Result<Truth, String> {
+    let told = run(follower, &berth(ground, &["inspect", id]))?;
+    // One of `run --rm` may just be on its way out.
+    if told.stderr.to_lowercase().contains("no such") {
+        return Ok(Truth::True);
     }
-}
-
-/// Whether who is said to run does.
-fn state_is_true(inspected: &str) -> Result<(), String> {
+    if !told.succeeded() {
+        return Err(format!("`inspect` of a container that `ps` shows: {}", told.told()));
+    }
     let told: Value =
-        serde_json::from_str(inspected).map_err(|error| format!("`inspect` prints no JSON: {error}"))?;
+        serde_json::from_str(&told.stdout).map_err(|error| format!("`inspect` prints no JSON: {error}"))?;
     let state = &told[0]["State"];
-    let pid = state["Pid"].as_u64().unwrap_or_default();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let alive = pid != 0 && stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
-    match state["Running"].as_bool() {
-        Some(running) if running == alive => Ok(()),
-        _ => Err(format!(
-            "`inspect` says {state}, but process {pid} {}",
-            if alive { "runs" } else { "is gone" }
-        )),
-    }
+    let running = state["Running"].as_bool().ok_or_else(|| format!("`inspect` has no state: {told}"))?;
+    Ok(Truth::of(state["Pid"].as_u64().unwrap_or_default(), running, &format!("`inspect` says {state}")))
 }
 
 fn files_of(ground: &Ground) -> BTreeSet<PathBuf> {

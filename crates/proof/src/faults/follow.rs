@@ -113,6 +113,11 @@ impl Follower {
         self.fired = None;
     }
 
+    /// Injects nothing any more.
+    pub fn disarm(&mut self) {
+        self.plan = None;
+    }
+
     /// The call that the fault hit.
     pub fn fired(&self) -> Option<u64> {
         self.fired
@@ -226,8 +231,9 @@ impl Follower {
     }
 
     fn go_on(&self, pid: Pid, signal: i32) -> io::Result<()> {
-        let stepping =
-            self.fired.is_none() || self.tasks.get(&pid).is_some_and(|task| task.failing.is_some());
+        let armed = self.plan.is_some() && self.fired.is_none();
+        let failing = self.tasks.get(&pid).is_some_and(|task| task.failing.is_some());
+        let stepping = armed || failing || self.record.is_some();
         trace::go_on(pid, if stepping { Until::Call } else { Until::Event }, signal)
     }
 

@@ -46,6 +46,7 @@ struct Options {
     kill: bool,
     errors: bool,
     budget: usize,
+    skip: usize,
     jobs: usize,
     filter: String,
 }
@@ -57,6 +58,7 @@ fn options(args: &[String]) -> Result<Options, String> {
         kill: true,
         errors: true,
         budget: 10_000,
+        skip: 0,
         jobs,
         filter: String::new(),
     };
@@ -69,6 +71,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--errors" => options.kill = false,
             "--berth" => options.berth = value()?.into(),
             "--budget" => options.budget = number(value()?)?,
+            "--skip" => options.skip = number(value()?)?,
             "--jobs" => options.jobs = number(value()?)?,
             flag if flag.starts_with('-') => return Err(format!("unknown flag {flag}")),
             filter => options.filter = filter.to_owned(),
@@ -120,8 +123,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     let mut total = Count::default();
     for (order, points) in plans {
-        let share = (options.budget * points.len()).div_ceil(all);
-        let count = inject_all(&order, &spread(points, share), options.jobs)?;
+        let share = |number: usize| (number * points.len()).div_ceil(all);
+        let (skip, budget) = (share(options.skip), share(options.budget));
+        let count = inject_all(&order, &chosen(&order.sequence, points, skip, budget), options.jobs)?;
         total.recovered += count.recovered;
         total.not_reached += count.not_reached;
         total.lost += count.lost;
@@ -165,13 +169,17 @@ fn faults_at(path: &Path, call: usize, number: u64, options: &Options) -> Vec<Po
     kill.into_iter().chain(errors).map(point).collect()
 }
 
-/// At most `budget` of them, evenly spread.
-fn spread(points: Vec<Point>, budget: usize) -> Vec<Point> {
-    let count = points.len();
-    if count <= budget {
-        return points;
-    }
-    (0..budget).map(|index| points[index * count / budget].clone()).collect()
+/// At most `budget` of them, without the first `skip`, in an order that looks like chance and depends on each point's name
+/// alone: where a process makes a call more than the last time, the others' turns stay.
+fn chosen(sequence: &str, mut points: Vec<Point>, skip: usize, budget: usize) -> Vec<Point> {
+    points.sort_by_cached_key(|point| fnv1a(&format!("{sequence}/{point}")));
+    points.into_iter().skip(skip).take(budget).collect()
+}
+
+/// The 64-bit hash of Fowler, Noll and Vo, the same on every machine and with every compiler.
+fn fnv1a(text: &str) -> u64 {
+    let prime = 0x0100_0000_01b3;
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(prime))
 }
 
 fn inject_all(order: &Order, points: &[Point], jobs: usize) -> Result<Count, String> {
@@ -235,13 +243,25 @@ fn ended_well(mut worker: Child) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    fn places(calls: std::ops::RangeInclusive<usize>) -> Vec<Point> {
+        calls.map(|call| Point { path: Path(vec![0]), call, fault: Fault::Kill }).collect()
+    }
+
     #[test]
-    fn a_budget_is_spread_over_all_calls() {
-        let points: Vec<Point> =
-            (1..=100).map(|call| Point { path: Path(vec![0]), call, fault: Fault::Kill }).collect();
-        let calls: Vec<usize> = spread(points.clone(), 4).iter().map(|point| point.call).collect();
-        assert_eq!(calls, [1, 26, 51, 76]);
-        assert_eq!(spread(points.clone(), 200), points);
+    fn pieces_are_all_faults_once() {
+        let first = chosen("oci", places(1..=100), 0, 40);
+        let rest = chosen("oci", places(1..=100), 40, 100);
+        let mut calls: Vec<usize> = first.iter().chain(&rest).map(|point| point.call).collect();
+        assert_eq!(first.len(), 40);
+        calls.sort_unstable();
+        assert_eq!(calls, (1..=100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_call_more_leaves_the_choice() {
+        let (before, after) = (chosen("oci", places(1..=100), 0, 50), chosen("oci", places(1..=101), 0, 50));
+        let stay = before.iter().filter(|point| after.contains(point)).count();
+        assert!(stay >= 49, "{stay} stay");
     }
 
     #[test]

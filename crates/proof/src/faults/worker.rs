@@ -3,16 +3,16 @@
 //! It reads its [`Order`] from stdin as JSON, and prints a line of JSON for each fault.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use testkit::Testbed;
 
-use super::follow::Follower;
+use super::follow::{Ended, Follower, PATIENCE};
 use super::point::{Fault, Path, Point, call_name};
-use super::sequence::{Ground, Hit, Sequence, crash};
+use super::sequence::{Ground, Hit, Sequence, Step, crash};
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
@@ -137,21 +137,42 @@ fn inject(
     point: &Point,
 ) -> (Verdict, &'static str) {
     follower.begin(Some(point.clone()));
+    let (step, ended) = match run_to_fault(sequence, ground, follower) {
+        Ok(last) => last,
+        Err(error) => return (Verdict::Lost(format!("follow processes: {error}")), ""),
+    };
+    let Some(number) = follower.fired() else {
+        follower.disarm();
+        let outcome = sequence.recover(ground, follower, None);
+        return (outcome.map_or_else(Verdict::Lost, |()| Verdict::NotReached), "");
+    };
+    let call = call_name(number);
+    let without_memory = matches!(call, "brk" | "mmap" | "mprotect" | "mremap");
+    let hit = Hit { step: &step, ended: &ended, kill: point.fault == Fault::Kill, without_memory };
+    let verdict = complaint(&hit).map_or(Ok(()), Err);
+    let verdict = verdict.and_then(|()| sequence.recover(ground, follower, Some(&hit)));
+    (verdict.map_or_else(|why| lost(&hit, &why), |()| Verdict::Recovered), call)
+}
+
+/// Runs the sequence until the fault hit, or to its end; the last command that was run, and how it ended.
+fn run_to_fault(
+    sequence: &dyn Sequence,
+    ground: &Ground,
+    follower: &mut Follower,
+) -> io::Result<(Step, Ended)> {
+    let mut last = None;
     for step in sequence.steps(ground) {
-        let ended = match follower.step(&step.command) {
-            Ok(ended) => ended,
-            Err(error) => return (Verdict::Lost(format!("follow processes: {error}")), ""),
-        };
-        let Some(number) = follower.fired() else { continue };
-        let call = call_name(number);
-        let without_memory = matches!(call, "brk" | "mmap" | "mprotect" | "mremap");
-        let hit = Hit { step: &step, ended: &ended, kill: point.fault == Fault::Kill, without_memory };
-        let verdict = complaint(&hit).map_or(Ok(()), Err);
-        let verdict = verdict.and_then(|()| sequence.recover(ground, follower, Some(&hit)));
-        return (verdict.map_or_else(|why| lost(&hit, &why), |()| Verdict::Recovered), call);
+        let ended = follower.step(&step.command)?;
+        last = Some((step, ended));
+        if follower.fired().is_some() {
+            break;
+        }
     }
-    let outcome = sequence.recover(ground, follower, None);
-    (outcome.map_or_else(Verdict::Lost, |()| Verdict::NotReached), "")
+    if follower.fired().is_none() {
+        // Who outlives the last command may yet come there; a fault in what recovers would be none of the sequence.
+        follower.settle(PATIENCE / 4)?;
+    }
+    last.ok_or_else(|| io::Error::other("the sequence has no commands"))
 }
 
 fn lost(hit: &Hit, why: &str) -> Verdict {
