@@ -414,6 +414,13 @@ impl Charge for Attended {
         self.resolver.as_ref().map(AsFd::as_fd)
     }
 
+    fn told(&mut self) {
+        if self.resolver.is_none() {
+            // Where it can't be opened names stay unknown, which is no reason to end a container.
+            self.resolver = self.engine.open_resolver(&self.id).ok().flatten();
+        }
+    }
+
     fn serve(&mut self) {
         if let Some(resolver) = &mut self.resolver {
             resolver.serve();

@@ -41,7 +41,7 @@ pub struct Hosts<'a> {
     /// `NAME:ADDRESS` of `--add-host`.
     pub extra: &'a [String],
     /// What `host-gateway` means.
-    pub gateway: Option<IpAddr>,
+    pub gateways: &'a [IpAddr],
 }
 
 /// The text of /etc/hosts. `host` is the host's own, which a container in its network starts with.
@@ -63,20 +63,41 @@ pub fn hosts(hosts: &Hosts<'_>, network: Network, host: &str) -> String {
         let Some((name, address)) = line.find(['=', ':']).map(|at| (&line[..at], &line[at + 1..])) else {
             continue;
         };
-        let address = match (address, hosts.gateway) {
-            ("host-gateway", Some(gateway)) => gateway.to_string(),
-            ("host-gateway", None) => continue,
-            _ => address.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        };
-        let _ = writeln!(text, "{address}\t{name}");
+        if address == "host-gateway" {
+            for gateway in hosts.gateways {
+                let _ = writeln!(text, "{gateway}\t{name}");
+            }
+        } else {
+            let _ = writeln!(text, "{}\t{name}", address.trim_start_matches('[').trim_end_matches(']'));
+        }
     }
-    for address in hosts.addresses {
-        let _ = match hosts.domainname {
-            "" => writeln!(text, "{address}\t{}", hosts.hostname),
-            domain => writeln!(text, "{address}\t{0}.{domain} {0}", hosts.hostname),
-        };
-    }
+    hosts.addresses.iter().for_each(|address| text.push_str(&hosts.own_line(*address)));
     text
+}
+
+impl Hosts<'_> {
+    fn own_line(&self, address: IpAddr) -> String {
+        let Self { hostname, domainname, .. } = self;
+        match *domainname {
+            "" => format!("{address}\t{hostname}\n"),
+            domain => format!("{address}\t{hostname}.{domain} {hostname}\n"),
+        }
+    }
+
+    /// The text of /etc/hosts when addresses are the container's no more, and others are; whatever it has written there
+    /// itself stays.
+    pub fn moved(&self, text: &str, before: &[IpAddr]) -> String {
+        let lines = |addresses: &[IpAddr]| -> Vec<String> {
+            addresses.iter().map(|address| self.own_line(*address)).collect()
+        };
+        let (gone, new) = (lines(before), lines(self.addresses));
+        let kept = text.split_inclusive('\n').filter(|line| !gone.iter().any(|gone| gone == line));
+        let mut text: String = kept.collect();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text + &new.concat()
+    }
 }
 
 /// What a container's `/etc/resolv.conf` says.
@@ -214,13 +235,17 @@ mod tests {
             domainname: "lan",
             addresses: &addresses,
             extra: &extra,
-            gateway: Some("172.17.0.1".parse().unwrap()),
+            gateways: &["172.17.0.1".parse().unwrap(), "fd00::17".parse().unwrap()],
         };
         let text = hosts(&about, Network::Own, "1.2.3.4 ignored\n");
         assert!(text.starts_with("127.0.0.1\tlocalhost\n::1\t"));
-        let tail = "db\nfd00::1\tsix\n172.17.0.1\tout\n172.17.0.2\tweb.lan web\n";
+        let tail = "db\nfd00::1\tsix\n172.17.0.1\tout\nfd00::17\tout\n172.17.0.2\tweb.lan web\n";
         assert!(text.ends_with(&format!("10.0.0.1\t{tail}")), "{text}");
         assert!(!text.contains("ignored"));
+        let moved = Hosts { addresses: &["172.18.0.9".parse().unwrap()], ..about.clone() };
+        let own = text.clone() + "10.9.9.9\tits own";
+        let after = text.replace("172.17.0.2\t", "10.9.9.9\tits own\n172.18.0.9\t");
+        assert_eq!(moved.moved(&own, &addresses), after);
         let shared = hosts(&Hosts { extra: &extra[..1], ..Hosts::default() }, Network::Host, "1.2.3.4 kept");
         assert_eq!(shared, "1.2.3.4 kept\n10.0.0.1\tdb\n");
     }

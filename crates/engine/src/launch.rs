@@ -52,6 +52,17 @@ pub(crate) struct Outline<'a> {
     places: Places,
 }
 
+/// What networks make known to a container's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct About<'a> {
+    /// Its addresses.
+    pub addresses: &'a [IpAddr],
+    /// The host's on its networks.
+    pub gateways: &'a [IpAddr],
+    /// What resolves the names of its networks.
+    pub servers: &'a [IpAddr],
+}
+
 impl Engine {
     /// The configuration of a container whose root file system is mounted at `rootfs`; new volumes are filled from it.
     pub(crate) fn launch(
@@ -69,7 +80,7 @@ impl Engine {
         if let Some(pid) = outline.shares_memory {
             trees.insert(SHM.into(), tree_of_process(pid, c"/dev/shm", false)?);
         }
-        self.make_etc(container, &outline.places, &[], &[])?;
+        self.make_etc(container, &outline.places, About::default())?;
         self.make_init(container)?;
         let Outline { spec, cgroup_driver, rootless, .. } = outline;
         Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver, rootless })
@@ -165,15 +176,8 @@ impl Engine {
         Ok(self.paths().container(&id).join("etc"))
     }
 
-    /// Writes the container's `hosts`, `hostname` and `resolv.conf`, unless they are another's. `servers` resolve the names
-    /// of its network.
-    pub(crate) fn make_etc(
-        &self,
-        container: &Container,
-        places: &Places,
-        addresses: &[IpAddr],
-        servers: &[IpAddr],
-    ) -> Result<()> {
+    /// Writes the container's `hosts`, `hostname` and `resolv.conf`, unless they are another's.
+    pub(crate) fn make_etc(&self, container: &Container, places: &Places, about: About<'_>) -> Result<()> {
         let (config, host) = (&container.asked.config, &container.asked.host_config);
         let network = match &places.network {
             Place::Container(_) => return Ok(()),
@@ -183,27 +187,22 @@ impl Engine {
         };
         let etc = self.paths().container(&container.id).join("etc");
         make_directory(&etc, 0o755)?;
-        let about = Hosts {
+        let host_itself = [IpAddr::from([127, 0, 0, 1])];
+        let hosts = Hosts {
             hostname: &config.hostname,
             domainname: &config.domainname,
-            addresses,
+            addresses: about.addresses,
             extra: &host.extra_hosts,
-            gateway: None,
-        };
-        let resolver = Resolver {
-            servers: &host.dns,
-            search: &host.dns_search,
-            options: &host.dns_options,
-            embedded: servers,
+            gateways: if network == Network::Host { &host_itself } else { about.gateways },
         };
         let own_hosts = match network {
             Network::Host => std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
             _ => String::new(),
         };
         for (name, text) in [
-            ("hosts", files::hosts(&about, network, &own_hosts)),
+            ("hosts", files::hosts(&hosts, network, &own_hosts)),
             ("hostname", format!("{}\n", config.hostname)),
-            ("resolv.conf", files::resolv_conf(&resolver, network, &files::host_resolv_conf())),
+            ("resolv.conf", resolv_conf(container, network, about.servers)),
         ] {
             files::write(&etc, name, &text).map_err(|error| Error::io("write", etc.join(name), error))?;
         }
@@ -232,6 +231,14 @@ impl Engine {
             Error::Conflict(cause)
         })
     }
+}
+
+/// A container's resolv.conf, with the servers that resolve the names of its networks.
+pub(crate) fn resolv_conf(container: &Container, network: Network, embedded: &[IpAddr]) -> String {
+    let host = &container.asked.host_config;
+    let resolver =
+        Resolver { servers: &host.dns, search: &host.dns_search, options: &host.dns_options, embedded };
+    files::resolv_conf(&resolver, network, &files::host_resolv_conf())
 }
 
 /// Devices by name: what their vendors say that a container needs for them.

@@ -25,6 +25,7 @@ mod filters;
 mod id;
 pub mod idmaps;
 mod inspect;
+mod join;
 mod launch;
 mod list;
 pub mod merge;

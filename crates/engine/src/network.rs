@@ -2,9 +2,8 @@
 //! giving back at its end.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest, Resolver};
 
@@ -12,9 +11,9 @@ use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::events::Event;
+use crate::launch::About;
 use crate::spec::{Host, Place, Places};
-use crate::state::{Port, State};
+use crate::state::Port;
 
 /// What a container is connected with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,10 +27,22 @@ pub(crate) struct Connected {
 }
 
 impl Engine {
-    /// The networks. What a container that is no more has left in them, whoever comes across it takes back.
+    /// The networks, after what a SIGKILL left half done in them was completed or taken back, and rules that somebody
+    /// flushed were written anew.
     pub fn networks(&self) -> Networks {
-        let containers = self.paths().containers();
-        let alive = move |id: &str| containers.join(id).exists();
+        let networks = self.own_networks();
+        // What can't be set right now, whoever needs it is told of.
+        let _ = self.settle_connected(&networks);
+        let _ = networks.mend();
+        networks
+    }
+
+    /// The networks as they are. What a container that is no more has left in them, whoever comes across it takes back.
+    pub(crate) fn own_networks(&self) -> Networks {
+        let paths = self.paths().clone();
+        let alive = move |id: &str| {
+            Engine::open(paths.clone()).and_then(|engine| engine.may_be_connected(id)).unwrap_or(true)
+        };
         let networks = Networks::open(&self.paths().root, &self.paths().run).with_liveness(Box::new(alive));
         match self.paths().is_default() {
             true => networks,
@@ -50,14 +61,19 @@ impl Engine {
         request: &AttachRequest,
         namespace: BorrowedFd<'_>,
     ) -> Result<(Connected, Option<Resolver>)> {
-        let networks = self.networks();
+        let networks = self.own_networks();
         let attachment = networks.attach(request, namespace)?;
         let connected = connected(container, &attachment);
         let set_up = || -> Result<Option<Resolver>> {
             let resolver = Resolver::open(&networks, &attachment, namespace)?;
             let servers = resolver.as_ref().map(|_| IpAddr::from(::network::RESOLVER));
             let places = Places::of(&container.asked.host_config, Host::detect()?.unified);
-            self.make_etc(container, &places, &connected.addresses, servers.as_slice())?;
+            let about = About {
+                addresses: &connected.addresses,
+                gateways: &gateways(&networks, &attachment),
+                servers: servers.as_slice(),
+            };
+            self.make_etc(container, &places, about)?;
             Ok(resolver)
         };
         let resolver = set_up().inspect_err(|_| {
@@ -69,109 +85,26 @@ impl Engine {
 
     /// The resolver of a running container goes on with its sockets, in another image of the monitor's program.
     pub(crate) fn resume_resolver(&self, id: &str, udp: OwnedFd, tcp: OwnedFd) -> Result<Option<Resolver>> {
-        let networks = self.networks();
+        let networks = self.own_networks();
         let Some(attachment) = networks.attachment(id)? else { return Ok(None) };
         Ok(Some(Resolver::with(&networks, &attachment, udp, tcp)?))
     }
 
     /// Takes a container from its networks; one that is in none is fine.
     pub(crate) fn disconnect(&self, id: &str) -> Result<()> {
-        Ok(self.networks().detach(id)?)
+        Ok(self.own_networks().detach(id)?)
     }
 }
 
-impl Engine {
-    /// `network connect`: a container, running or not, gets one more network.
-    ///
-    /// # Errors
-    /// Where it is in it already, has no network namespace of its own, or the network refuses.
-    pub fn join_network(&self, container: &Container, network: &str, asked: &EndpointSettings) -> Result<()> {
-        let (lock, mut state) = self.lock(container)?;
-        let Some(mut record) = lock.container()? else {
-            return Err(Error::NoSuchContainer(container.name.clone()));
-        };
-        let (networks, mode) = (self.networks(), &record.asked.host_config.network_mode);
-        if !Place::of(mode).is_new() {
-            let cause = "container sharing network namespace with another container or host cannot be connected to any other network";
-            return Err(Error::Conflict(cause.to_owned()));
-        }
-        let network = networks.find(network)?;
-        let wanted = endpoint(network.name.clone(), asked)?;
-        if let Some(namespace) = namespace(&state)? {
-            let attachment = networks.connect(&record.id, &record.name, &wanted, namespace.as_fd())?;
-            let connected = connected(&record, &attachment);
-            (state.networks, state.ports) = (connected.networks, connected.ports);
-        }
-        let mut all = record.networks();
-        all.retain(|name| name != "none");
-        if all.contains(&network.name) && !state.status.is_active() {
-            return Err(
-                ::network::Error::AlreadyConnected { network: network.name, container: record.name }.into()
-            );
-        }
-        if record.asked.host_config.network_mode == "none" {
-            network.name.clone_into(&mut record.asked.host_config.network_mode);
-        }
-        let config = &mut record.asked.networking_config.endpoints_config;
-        for name in all {
-            config.entry(name).or_default();
-        }
-        config.insert(network.name.clone(), asked.clone());
-        lock.write_container(&record)?;
-        lock.write_state(&state)?;
-        self.tell_of_network("connect", &network, &record.id);
-        Ok(())
-    }
-
-    /// `network disconnect`: a container, running or not, loses a network.
-    ///
-    /// # Errors
-    /// Where it is not in it, or the kernel refuses.
-    pub fn leave_network(&self, container: &Container, network: &str) -> Result<()> {
-        let (lock, mut state) = self.lock(container)?;
-        let Some(mut record) = lock.container()? else {
-            return Err(Error::NoSuchContainer(container.name.clone()));
-        };
-        let networks = self.networks();
-        let network = networks.find(network)?;
-        let mut all = record.networks();
-        if !all.contains(&network.name) {
-            let container = record.id.clone();
-            return Err(::network::Error::NotConnected { network: network.name, container }.into());
-        }
-        if let Some(namespace) = namespace(&state)? {
-            let attachment = networks.disconnect(&record.id, &network.name, Some(namespace.as_fd()))?;
-            let connected = connected(&record, &attachment);
-            (state.networks, state.ports) = (connected.networks, connected.ports);
-        }
-        all.retain(|name| *name != network.name);
-        let mode = all.first().cloned().unwrap_or_else(|| "none".to_owned());
-        record.asked.host_config.network_mode = mode;
-        let config = &mut record.asked.networking_config.endpoints_config;
-        config.remove(&network.name);
-        for name in all {
-            config.entry(name).or_default();
-        }
-        lock.write_container(&record)?;
-        lock.write_state(&state)?;
-        self.tell_of_network("disconnect", &network, &record.id);
-        Ok(())
-    }
-
-    fn tell_of_network(&self, action: &str, network: &::network::Network, container: &str) {
-        let attributes = [("container", container), ("name", &network.name), ("type", network.driver.name())];
-        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        self.events().emit(&[Event::new("network", action, &network.id, attributes.into())]);
-    }
-}
-
-/// The network namespace of a container, where it runs.
-fn namespace(state: &State) -> Result<Option<File>> {
-    if !state.status.is_active() || state.pid <= 0 {
-        return Ok(None);
-    }
-    let path = format!("/proc/{}/ns/net", state.pid);
-    Ok(Some(File::open(&path).map_err(|error| Error::io("open", &path, error))?))
+/// The host's addresses on the networks of a container: what `host-gateway` means.
+fn gateways(networks: &Networks, attachment: &Attachment) -> Vec<IpAddr> {
+    let gateway = |ipv6: bool| {
+        let of_network = |endpoint: &Endpoint| networks.find(&endpoint.network_id).ok()?.gateway(ipv6);
+        let way = attachment.way_out(ipv6).and_then(|way| way.gateway(ipv6));
+        // On an internal network the host is a neighbour, though no way out.
+        way.or_else(|| attachment.endpoints.iter().find_map(of_network))
+    };
+    [false, true].into_iter().filter_map(gateway).collect()
 }
 
 /// What a container asks of the networks; nothing where it has the host's, another's, or none.
@@ -197,14 +130,14 @@ pub(crate) fn request(container: &Container) -> Result<Option<AttachRequest>> {
 }
 
 /// `--dns`.
-fn servers(named: &[String]) -> Result<Vec<IpAddr>> {
+pub(crate) fn servers(named: &[String]) -> Result<Vec<IpAddr>> {
     let parse = |text: &String| {
         text.parse().map_err(|_| Error::Invalid(format!("invalid address of a DNS server: {text:?}")))
     };
     named.iter().map(parse).collect()
 }
 
-fn endpoint(network: String, asked: &EndpointSettings) -> Result<EndpointRequest> {
+pub(crate) fn endpoint(network: String, asked: &EndpointSettings) -> Result<EndpointRequest> {
     let invalid = |text: &str| Error::Invalid(format!("invalid address {text:?} for network {network}"));
     let ipam = asked.ipam_config.clone().unwrap_or_default();
     let address = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
@@ -228,7 +161,7 @@ fn endpoint(network: String, asked: &EndpointSettings) -> Result<EndpointRequest
 }
 
 /// `80/tcp` → `8080`, `8000-8010` or any free port; with `--publish-all` also those that are only exposed.
-fn ports(container: &Container) -> Result<Vec<PortRequest>> {
+pub(crate) fn ports(container: &Container) -> Result<Vec<PortRequest>> {
     let (config, host) = (&container.asked.config, &container.asked.host_config);
     let mut requests = Vec::new();
     let any = vec![PortBinding::default()];
@@ -276,7 +209,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-fn connected(container: &Container, attachment: &Attachment) -> Connected {
+pub(crate) fn connected(container: &Container, attachment: &Attachment) -> Connected {
     let networks = attachment.endpoints.iter().map(|endpoint| {
         let asked = container.asked.networking_config.endpoints_config.get(&endpoint.network);
         (endpoint.network.clone(), settings(endpoint, asked))

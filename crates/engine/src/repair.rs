@@ -6,6 +6,7 @@
 //! | a directory without state.json | a `create` or `rm` was killed | the removal is completed |
 //! | an active state, or remains of a monitor, and no monitor; the payload lives | the monitor was killed | it is running, and says that its output is lost |
 //! | the same, but no payload | both were killed, or the host was restarted | exited with 255; with `--rm`, removed |
+//! | a note that its networks change | a `network connect` or `disconnect` was killed | it is in the networks that its record has |
 //! | a name that leads to no container | a `create` was killed before state.json, or an `rm` after it | the name is free |
 
 use runtime::Container as Payload;
@@ -51,12 +52,15 @@ impl Engine {
 
     /// The state of a locked container, made true first; none where it is no container's directory.
     pub(crate) fn settle(&self, lock: &Lock, id: &str) -> Result<Option<State>> {
-        let Some(state) = lock.state()? else {
+        let Some(mut state) = lock.state()? else {
             self.remove_remains(lock, id)?;
             return Ok(None);
         };
         match self.monitor(id)? {
-            Monitor::Alive => Ok(Some(state)),
+            Monitor::Alive => {
+                self.settle_networks(lock, id, &mut state)?;
+                Ok(Some(state))
+            }
             Monitor::None if !state.status.is_active() => Ok(Some(state)),
             Monitor::None | Monitor::Remains => self.settle_lost(lock, id, state),
         }
@@ -70,14 +74,17 @@ impl Engine {
                 _ => None,
             };
             if let Some(status) = status {
-                let lost = State { status, pid: payload.record().pid, error: LOST.into(), ..state.clone() };
+                let mut lost =
+                    State { status, pid: payload.record().pid, error: LOST.into(), ..state.clone() };
                 if lost != state {
                     lock.write_state(&lost)?;
                 }
+                self.settle_networks(lock, id, &mut lost)?;
                 return Ok(Some(lost));
             }
         }
         self.clear_runtime(id)?;
+        self.own_networks().release_strays(id, &::network::Attachment::default())?;
         let was_stopped = state.stop_requested;
         if state.status.is_active() {
             state.status = Status::Exited;

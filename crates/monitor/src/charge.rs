@@ -52,9 +52,9 @@ pub struct Luggage<'a> {
 /// A container as its monitor needs it. The methods are called from one thread, in this order:
 ///
 /// ```text
-/// start -> (health | probe | is_paused)* -> exited -> end
-///   ^                                          |
-///   +----- look_again* <- restarting <---------+
+/// start -> (health | probe | is_paused | told)* -> exited -> end
+///   ^                                                 |
+///   +-------- look_again* <- restarting <-------------+
 /// start -> end        (it could not be started)
 /// ```
 /// None of them may wait for long: nothing is logged and nobody is served meanwhile.
@@ -71,6 +71,9 @@ pub trait Charge {
 
     /// The payload will be started again after `delay`, for the `count`th time.
     fn restarting(&mut self, delay: Duration, count: u32);
+
+    /// SIGUSR1 came while the payload runs: something that the charge depends on has changed, its networks perhaps.
+    fn told(&mut self) {}
 
     /// Asked in the time between two starts whenever SIGUSR1 comes: what is wanted now?
     fn look_again(&mut self) -> Intent;

@@ -13,7 +13,9 @@ const IFA_F_NODAD: u32 = 2;
 const RTPROT_STATIC: u8 = 4;
 const RTPROT_KERNEL: u8 = 2;
 const RT_TABLE_MAIN: u8 = 254;
+const RT_TABLE_LOCAL: u8 = 255;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
 const RTA_PRIORITY: u16 = 6;
 /// sizeof(struct rtmsg).
 const ROUTE_HEADER: usize = 12;
@@ -76,6 +78,16 @@ pub(crate) fn default_link(ipv6: bool, link: u32) -> Request {
     let scope = if ipv6 { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
     let request = Request::new(libc::RTM_NEWROUTE, &route(family, 0, scope));
     request.flags(libc::NLM_F_CREATE | libc::NLM_F_REPLACE).number(libc::RTA_OIF, link)
+}
+
+/// ::1 is the host's for what comes by a link too: for answers of containers, whose address is translated back to it. What
+/// is for ::1 on the wire the kernel drops all the same, before any rule. For its own packets the host takes the loopback
+/// link, whose route has the better metric.
+pub(crate) fn local_loopback(link: u32) -> Request {
+    let header = [libc::AF_INET6 as u8, 128, 0, 0, RT_TABLE_LOCAL, RTPROT_STATIC, 0, RTN_LOCAL, 0, 0, 0, 0];
+    let request = Request::new(libc::RTM_NEWROUTE, &header).flags(libc::NLM_F_CREATE);
+    let request = request.attribute(libc::RTA_DST, &std::net::Ipv6Addr::LOCALHOST.octets());
+    request.number(libc::RTA_OIF, link).number(RTA_PRIORITY, 1024)
 }
 
 /// An entry in a VXLAN's forwarding table: frames for anybody unknown go to this peer too.

@@ -260,13 +260,21 @@ impl Networks {
         disk::read_json(&self.attachment_path(container))
     }
 
+    /// The ids of all containers that are connected with anything, or are about to be.
+    ///
+    /// # Errors
+    /// Where they can't be listed.
+    pub fn connected(&self) -> Result<Vec<String>> {
+        disk::names(&self.run().join("containers"))
+    }
+
     /// What all containers are connected with.
     ///
     /// # Errors
     /// Where it can't be read.
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let mut all = Vec::new();
-        for container in disk::names(&self.run().join("containers"))? {
+        for container in self.connected()? {
             all.extend(self.attachment(&container)?);
         }
         Ok(all)

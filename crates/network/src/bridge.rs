@@ -98,10 +98,22 @@ fn complete(netlink: &Netlink, network: &Network, settings: &Settings, index: u3
     }
     requests.push(link::up(index));
     netlink.batch(&requests).map_err(|refused| Error::kernel("set up bridge", name, refused.refusal))?;
+    if network.enable_ipv6 {
+        match netlink.act(&address::local_loopback(index)) {
+            Err(refusal) if refusal.errno == Errno::EXIST => {}
+            other => other.map_err(|refusal| Error::kernel("route ::1 by bridge", name, refusal))?,
+        }
+    }
     if network.driver == Driver::Vxlan {
         add_vxlan(netlink, network, settings, index)?;
     }
     Ok(())
+}
+
+/// Whether br_netfilter has what a bridge carries go through the rules of IP.
+pub(crate) fn filters_bridged_packets(ipv6: bool) -> bool {
+    let name = if ipv6 { "bridge/bridge-nf-call-ip6tables" } else { "bridge/bridge-nf-call-iptables" };
+    sysctl::read(name).as_deref() == Some("1")
 }
 
 /// The address that RFC 4291 makes of a hardware address.

@@ -4,31 +4,21 @@ use std::os::fd::BorrowedFd;
 
 use namespace::netlink::Netlink;
 
-use crate::endpoint::{AttachRequest, Attachment, Endpoint, EndpointRequest};
+use crate::endpoint::{AttachRequest, Attachment, Endpoint};
 use crate::link::Link;
 use crate::{Error, Networks, Result, address, disk};
 
 impl Networks {
-    /// Connects a container, whose network namespace is `namespace`, to one more network.
+    /// Connects a container, whose network namespace is `namespace`, to one more network: the one of the request. The rest
+    /// of the request counts where the container is connected with nothing yet.
     ///
     /// # Errors
     /// Where it is connected already, an address is taken, or the kernel refuses; then everything is as it was.
-    pub fn connect(
-        &self,
-        container: &str,
-        name: &str,
-        wanted: &EndpointRequest,
-        namespace: BorrowedFd<'_>,
-    ) -> Result<Attachment> {
+    pub fn connect(&self, request: &AttachRequest, namespace: BorrowedFd<'_>) -> Result<Attachment> {
+        let AttachRequest { container, endpoints, .. } = request;
         let before = self.attachment(container)?;
-        let Some(before) = before else {
-            let request = AttachRequest {
-                container: container.to_owned(),
-                name: name.to_owned(),
-                endpoints: vec![wanted.clone()],
-                ..AttachRequest::default()
-            };
-            return self.attach(&request, namespace);
+        let (Some(before), [wanted]) = (before, &endpoints[..]) else {
+            return self.attach(request, namespace);
         };
         let mut after = before.clone();
         let made = self.extend(&mut after, wanted, namespace);
@@ -38,6 +28,8 @@ impl Networks {
                 let _ = self.drop_endpoint(&after, endpoint, Some(namespace));
             }
             let _ = disk::replace_json(&self.attachment_path(container), &before);
+            let _ =
+                after.endpoints.get(before.endpoints.len()).map(|endpoint| self.release(container, endpoint));
             return Err(error);
         }
         self.move_way_out(&before, &after, namespace)?;
@@ -66,13 +58,15 @@ impl Networks {
         self.move_ports(&before, &after)?;
         self.drop_endpoint(&before, &gone, namespace)?;
         disk::replace_json(&self.attachment_path(container), &after)?;
+        // Nobody may get an address that a note on disk still gives to this container.
+        self.release(container, &gone)?;
         if let Some(namespace) = namespace {
             self.move_way_out(&before, &after, namespace)?;
         }
         Ok(after)
     }
 
-    fn drop_endpoint(
+    pub(crate) fn drop_endpoint(
         &self,
         attachment: &Attachment,
         endpoint: &Endpoint,
@@ -80,10 +74,9 @@ impl Networks {
     ) -> Result<()> {
         self.remove_names(attachment, endpoint)?;
         match namespace {
-            Some(namespace) => self.pull_out(&attachment.container, endpoint, namespace)?,
-            None => self.unplug(&attachment.container, endpoint)?,
+            Some(namespace) => self.pull_out(&attachment.container, endpoint, namespace),
+            None => self.unplug(&attachment.container, endpoint),
         }
-        self.release(&attachment.container, endpoint)
     }
 
     /// Has the default routes lead through the endpoint that is the way out now.
@@ -111,6 +104,21 @@ impl Networks {
             }
         }
         self.move_ports(before, after)
+    }
+
+    /// Has the default routes lead through the endpoint that is the way out, whatever they do now.
+    pub(crate) fn lead_out(&self, attachment: &Attachment, namespace: BorrowedFd<'_>) -> Result<()> {
+        let failed = |refusal| Error::kernel("set", "default route of the container", refusal);
+        let inside = Netlink::open_in(namespace).map_err(failed)?;
+        for ipv6 in [false, true] {
+            if let Some(way) = attachment.way_out(ipv6)
+                && let Some(gateway) = way.gateway(ipv6)
+                && let Some(link) = Link::look_for(&inside, &way.interface).map_err(failed)?
+            {
+                inside.act(&address::default_route(gateway, link.index)).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Has published ports lead to the endpoint that is the way out now.

@@ -71,12 +71,34 @@ impl Networks {
         Ok(())
     }
 
+    /// Gives back addresses and ports that a container was to get, and of which no note says that it has them: whoever took
+    /// them for it was killed.
+    ///
+    /// # Errors
+    /// Where something can't be given back.
+    pub fn release_strays(&self, container: &str, kept: &Attachment) -> Result<()> {
+        for network in disk::names(&self.run().join("leases"))? {
+            let dir = self.run().join("leases").join(&network);
+            let has = |address: std::net::IpAddr| {
+                kept.endpoints.iter().any(|endpoint| {
+                    endpoint.network_id == network && endpoint.address(address.is_ipv6()) == Some(address)
+                })
+            };
+            for (address, owner) in leases::list(&dir)? {
+                if owner == container && !has(address) {
+                    leases::release(&dir, address, &owner)?;
+                }
+            }
+        }
+        if kept.ports.is_empty() { self.reclaim_ports(&|owner| owner != container) } else { Ok(()) }
+    }
+
     /// Takes back what containers were connected with that are no more, and removes interfaces that stayed.
     ///
     /// # Errors
     /// Where something can't be taken back.
     pub fn reclaim(&self) -> Result<()> {
-        for container in disk::names(&self.run().join("containers"))? {
+        for container in self.connected()? {
             if !(self.alive())(&container) {
                 self.detach(&container)?;
             }
@@ -89,7 +111,7 @@ impl Networks {
                 }
             }
         }
-        self.reclaim_ports()?;
+        self.reclaim_ports(&|owner| (self.alive())(owner))?;
         self.reclaim_links()
     }
 

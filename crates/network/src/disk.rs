@@ -104,8 +104,25 @@ pub(crate) struct Lock {
 impl Lock {
     /// Waits for the lock on a file, which is made where it is absent.
     pub fn take(path: PathBuf) -> Result<Self> {
+        let file = Self::open(&path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| Error::file("lock", &path, errno))?;
+        Ok(Self { _file: file })
+    }
+
+    /// The lock, where nobody holds it.
+    pub fn try_take(path: PathBuf) -> Result<Option<Self>> {
+        let file = Self::open(&path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(Error::file("lock", &path, errno)),
+        }
+    }
+
+    fn open(path: &Path) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+        let open = || rustix::fs::open(path, flags, Mode::from_raw_mode(0o600));
         let file = match open() {
             Err(Errno::NOENT) => {
                 make_directory(path.parent().unwrap_or(Path::new("/")))?;
@@ -113,10 +130,7 @@ impl Lock {
             }
             other => other,
         };
-        let file = file.map_err(|errno| Error::file("open", &path, errno))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|errno| Error::file("lock", &path, errno))?;
-        Ok(Self { _file: file.into() })
+        Ok(file.map_err(|errno| Error::file("open", path, errno))?.into())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::link::{self, Link, PortMode, Veth};
 use crate::network::{Driver, Network};
 use crate::settings::Settings;
-use crate::{Error, Mac, Networks, Result, bridge, cni, sysctl};
+use crate::{Error, Mac, Networks, Result, bridge, cni};
 
 /// Where a container is connected: the host's socket, and the container's network namespace.
 pub(crate) struct Place<'a> {
@@ -58,7 +58,9 @@ fn connect_bridge(
         .host
         .act(&veth.request())
         .map_err(|refusal| not_made("veth pairs", name, network, endpoint, refusal))?;
-    let filtered = bridged_packets_are_filtered();
+    // Then a packet to a published port is sent on within the bridge, and back to where it came from if that is its own
+    // container.
+    let filtered = bridge::filters_bridged_packets(false);
     // Ports that are isolated could not reach each other's published ports within the bridge.
     let mode = PortMode { isolated: !settings.icc && !filtered, hairpin: filtered };
     if mode == PortMode::default() {
@@ -68,12 +70,6 @@ fn connect_bridge(
         Link::find(place.host, name).map_err(|refusal| Error::kernel("find interface", name, refusal))?;
     let set = place.host.act(&link::port_mode(link.index, mode));
     set.map_err(|refusal| Error::kernel("set mode of bridge port", name, refusal))
-}
-
-/// Whether br_netfilter has what a bridge carries go through the rules of IP. Then a packet to a published port is sent
-/// on within the bridge, and back to where it came from if that is its own container.
-fn bridged_packets_are_filtered() -> bool {
-    sysctl::read("bridge/bridge-nf-call-iptables").as_deref() == Some("1")
 }
 
 fn connect_child(

@@ -222,4 +222,10 @@ impl Attachment {
         let with_gateway = self.endpoints.iter().rev().filter(|endpoint| endpoint.gateway(ipv6).is_some());
         with_gateway.max_by_key(|endpoint| endpoint.gateway_priority)
     }
+
+    /// Whether there is a way out at all: there is none where all its networks are internal.
+    #[must_use]
+    pub fn leads_out(&self) -> bool {
+        self.way_out(false).or_else(|| self.way_out(true)).is_some()
+    }
 }

@@ -27,6 +27,7 @@
 mod address;
 mod attach;
 mod bridge;
+mod changes;
 mod cni;
 mod connect;
 mod detach;

@@ -181,8 +181,9 @@ impl Network {
         self.ipam.config.iter().find(|pool| pool.subnet.is_ipv6() == ipv6)
     }
 
-    /// The gateway of a family, where containers have one.
-    pub(crate) fn gateway(&self, ipv6: bool) -> Option<IpAddr> {
+    /// The gateway of a family: the host's address on its link.
+    #[must_use]
+    pub fn gateway(&self, ipv6: bool) -> Option<IpAddr> {
         self.pool(ipv6)?.gateway
     }
 

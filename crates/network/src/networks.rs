@@ -9,6 +9,7 @@
 //!     names/ID/NAME/CONTAINER  leads to the container's addresses: what names are resolved from
 //!     ports/…                  who has which port of the host
 //!     containers/CONTAINER     what a container is connected with: written before anything is made
+//!     changes/…                what is being changed at the moment
 //!     firewall                 the generation of the rules when they were last known to be right
 //! ```
 
@@ -116,7 +117,13 @@ impl Networks {
                 driver.name()
             )));
         }
-        let _lock = self.lock()?;
+        let changing = self.begin_networks()?;
+        let made = self.create_locked(driver, request);
+        changing.end()?;
+        made
+    }
+
+    fn create_locked(&self, driver: Driver, request: &CreateRequest) -> Result<Network> {
         self.ensure_predefined()?;
         if disk::noted(&self.name_path(&request.name))?.is_some() {
             return Err(Error::NameTaken(request.name.clone()));
@@ -125,6 +132,7 @@ impl Networks {
         self.write(&network)?;
         self.bring_up(&network).inspect_err(|_| {
             // The reason why it can't be is what is told.
+            let _ = self.take_down(&network);
             let _ = self.forget(&network);
         })?;
         Ok(network)
@@ -336,7 +344,13 @@ impl Networks {
     /// # Errors
     /// Where it is predefined, or a container is connected to it.
     pub fn remove(&self, name: &str) -> Result<Network> {
-        let _lock = self.lock()?;
+        let changing = self.begin_networks()?;
+        let removed = self.remove_locked(name);
+        changing.end()?;
+        removed
+    }
+
+    fn remove_locked(&self, name: &str) -> Result<Network> {
         let network = self.find_unlocked(name)?;
         if PREDEFINED.iter().any(|(predefined, _)| *predefined == network.name) {
             return Err(Error::Predefined(network.name, "removed"));
@@ -427,8 +441,12 @@ impl Networks {
         self.root.join("names").join(name)
     }
 
-    fn lock(&self) -> Result<Lock> {
+    pub(crate) fn lock(&self) -> Result<Lock> {
         Lock::take(self.root.join("lock"))
+    }
+
+    pub(crate) fn try_lock(&self) -> Result<Option<Lock>> {
+        Lock::try_take(self.root.join("lock"))
     }
 
     /// Where what ends with the host's uptime is.

@@ -206,8 +206,8 @@ impl Networks {
         Ok(())
     }
 
-    /// Gives back what containers have that are no more.
-    pub(crate) fn reclaim_ports(&self) -> Result<()> {
+    /// Gives back what those have who may not keep it.
+    pub(crate) fn reclaim_ports(&self, may_keep: &dyn Fn(&str) -> bool) -> Result<()> {
         let _lock = Lock::take(self.run().join("ports").join("lock"))?;
         for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
             let mut entries = self.ranges(protocol)?;
@@ -217,7 +217,7 @@ impl Networks {
                 }
             }
             for (_, path) in entries {
-                if disk::noted(&path)?.is_none_or(|holder| !(self.alive())(&holder)) {
+                if disk::noted(&path)?.is_none_or(|holder| !may_keep(&holder)) {
                     disk::remove(&path)?;
                     path.parent().map_or(Ok(()), disk::remove_empty)?;
                 }

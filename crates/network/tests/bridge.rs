@@ -2,7 +2,7 @@
 
 mod support;
 
-use network::{CreateRequest, Protocol};
+use network::{AttachRequest, CreateRequest, Protocol};
 use support::{HOST4, HOST6, Host, WORLD4, WORLD6, ip, on, publish};
 
 fn create(host: &Host, name: &str, edit: impl FnOnce(&mut CreateRequest)) -> network::Network {
@@ -70,14 +70,37 @@ fn published_ports_are_reached_from_everywhere() {
     assert_eq!(host.host.ask_udp(ip("127.0.0.1"), 5353), Some(gateway.clone()));
     assert_eq!(b.namespace.ask_tcp(ip(HOST4), 8080), Some(gateway.clone()));
     assert_eq!(a.namespace.ask_tcp(ip(HOST4), 8080), Some(gateway));
-    // The kernel has no way for ::1; what counts is that it says so at once.
-    let refused = host.host.inside(|| {
-        std::net::TcpStream::connect_timeout(
-            &"[::1]:8080".parse().unwrap(),
-            std::time::Duration::from_secs(20),
-        )
+}
+
+/// br_netfilter would have answers to ::1 dropped. Then it is refused at once, and clients take 127.0.0.1.
+#[test]
+fn published_ports_are_reached_by_the_loopback_of_ipv6_unless_br_netfilter_bars_it() {
+    let host = Host::new();
+    let filter = |on: u8| {
+        let sysctl = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+        host.host.run(&format!("[ ! -e {sysctl} ] || echo {on} > {sysctl}"));
+        std::path::Path::new(sysctl).exists()
+    };
+    filter(0);
+    let a = host.container("a", |request| {
+        request.ports = vec![publish(8080, 80, Protocol::Tcp), publish(5353, 53, Protocol::Udp)];
     });
-    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    a.serve_tcp(80);
+    a.serve_udp(53);
+    let gateway = a.attachment.endpoints[0].ipv6_gateway.unwrap().to_string();
+    assert_eq!(host.host.ask_tcp(ip("::1"), 8080), Some(gateway.clone()));
+    assert_eq!(host.host.ask_udp(ip("::1"), 5353), Some(gateway));
+    let is_refused = |namespace: &support::Namespace| {
+        let (address, patience) = ("[::1]:8080".parse().unwrap(), std::time::Duration::from_secs(20));
+        let outcome = namespace.inside(|| std::net::TcpStream::connect_timeout(&address, patience));
+        outcome.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    assert!(is_refused(&a.namespace), "a container's loopback is its own, where nobody is");
+    if filter(1) {
+        let networks = host.networks();
+        host.host.inside(|| networks.repair()).unwrap();
+        assert!(is_refused(&host.host));
+    }
 }
 
 #[test]
@@ -225,11 +248,17 @@ fn a_running_container_is_connected_and_disconnected() {
     a.serve_tcp(80);
     let b = host.container("b", |request| request.endpoints = vec![on("two")]);
     b.serve_tcp(80);
-    let connected = host.host.inside(|| networks.connect(&a.id, "a", &on("two"), a.namespace.fd())).unwrap();
+    let to_two = AttachRequest {
+        container: a.id.clone(),
+        name: "a".into(),
+        endpoints: vec![on("two")],
+        ..Default::default()
+    };
+    let connected = host.host.inside(|| networks.connect(&to_two, a.namespace.fd())).unwrap();
     assert_eq!(connected.endpoints[1].interface, "eth1");
     let in_two = connected.endpoints[1].ipv4.unwrap().to_string();
     assert_eq!(a.namespace.ask_tcp(b.ipv4(), 80), Some(in_two.clone()));
-    let again = host.host.inside(|| networks.connect(&a.id, "a", &on("two"), a.namespace.fd()));
+    let again = host.host.inside(|| networks.connect(&to_two, a.namespace.fd()));
     assert_eq!(again.unwrap_err().to_string(), "endpoint with name a already exists in network two");
     // Its way out and its ports move over to the network that is left.
     host.host.inside(|| networks.disconnect(&a.id, "one", Some(a.namespace.fd()))).unwrap();

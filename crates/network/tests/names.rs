@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use network::{CreateRequest, RESOLVER, Resolver};
+use network::{AttachRequest, CreateRequest, RESOLVER, Resolver};
 use rustix::event::{PollFd, PollFlags, poll};
 use support::{Container, Host, Namespace, ip, on};
 
@@ -116,6 +116,31 @@ fn containers_find_each_other_by_name_alias_and_id() {
     let trace = host.host.inside(|| networks.trace_dns(&a.id, "a")).unwrap();
     assert_eq!(trace.addresses, [a.ipv4(), a.ipv6()]);
     assert_eq!(networks.resolve_name(&a.attachment.endpoints[0].network_id, "web").unwrap(), None);
+}
+
+#[test]
+fn a_network_joined_or_left_is_known_at_once() {
+    let host = Host::new();
+    create(&host, "one", |_| {});
+    create(&host, "two", |request| request.internal = true);
+    let a = host.container("a", |request| request.endpoints = vec![on("two")]);
+    let b = host.container("b", |request| request.endpoints = vec![on("one")]);
+    serve(&host, &a);
+    let resolves = |name: &str| verdict(&ask(&a.namespace, question(name, A))) == (0, 1);
+    assert!(!resolves("b"));
+    let networks = host.networks();
+    let more = AttachRequest {
+        container: a.id.clone(),
+        name: "a".into(),
+        endpoints: vec![on("one")],
+        ..Default::default()
+    };
+    host.host.inside(|| networks.connect(&more, a.namespace.fd())).unwrap();
+    assert!(resolves("b") && resolves("b.one"));
+    assert_eq!(b.attachment.endpoints[0].dns_names[0], "b");
+    host.host.inside(|| networks.disconnect(&a.id, "one", Some(a.namespace.fd()))).unwrap();
+    assert!(!resolves("b"));
+    assert!(resolves("a"));
 }
 
 #[test]

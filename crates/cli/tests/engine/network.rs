@@ -62,6 +62,51 @@ fn names_are_resolved_whoever_is_killed() {
 }
 
 #[test]
+fn a_running_container_knows_the_names_of_a_network_that_it_joins_and_forgets_them_when_it_leaves() {
+    let host = host();
+    host.ok(["network", "create", "backend"]);
+    host.ok(["run", "-d", "--name", "db", "--network", "backend", IMAGE, "sleep", "1000"]);
+    // Neither has a resolver yet: the default network needs none, as the host's servers are not on its loopback.
+    let own = ["--dns", "192.0.2.1", IMAGE, "sleep", "1000"];
+    host.ok([&["run", "-d", "--name", "web"], &own[..]].concat());
+    host.ok([&["run", "-d", "--name", "alone", "--network", "none"], &own[..]].concat());
+    for name in ["web", "alone"] {
+        host.ok(["network", "connect", "backend", name]);
+        host.ok(["exec", name, "nslookup", "db"]);
+        host.ok(["exec", "db", "nslookup", name]);
+        let pointer = "/NetworkSettings/Networks/backend/IPAddress";
+        let address = host.inspect(name, pointer).as_str().unwrap().to_owned();
+        assert!(host.ok(["exec", name, "cat", "/etc/hosts"]).contains(&address));
+        host.ok(["network", "disconnect", "backend", name]);
+        assert!(!host.ok(["exec", name, "cat", "/etc/hosts"]).contains(&address));
+        refused(host.berth(["exec", name, "nslookup", "db"]).output(), 1, "");
+        refused(host.berth(["exec", "db", "nslookup", name]).output(), 1, "");
+    }
+    host.leave_nothing();
+    host.ok(["network", "rm", "backend"]);
+    await_no_links();
+}
+
+#[test]
+fn host_gateway_is_the_hosts_address_on_the_containers_network() {
+    let host = host();
+    let inner = ["--internal", "--subnet", "10.231.7.0/24", "--subnet", "fd31:7::/64", "inner"];
+    host.ok([&["network", "create"], &inner[..]].concat());
+    let add = ["--add-host", "host.docker.internal:host-gateway", IMAGE, "cat", "/etc/hosts"];
+    let hosts = host.ok([&["run", "--rm", "--network", "inner"], &add[..]].concat());
+    for line in ["10.231.7.1\thost.docker.internal\n", "fd31:7::1\thost.docker.internal\n"] {
+        assert!(hosts.contains(line), "{hosts}");
+    }
+    let gateway = host.ok(["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge"]);
+    let hosts = host.ok([&["run", "--rm"], &add[..]].concat());
+    assert!(hosts.contains(&format!("{gateway}\thost.docker.internal")), "{hosts}");
+    let hosts = host.ok([&["run", "--rm", "--network", "host"], &add[..]].concat());
+    assert!(hosts.contains("127.0.0.1\thost.docker.internal"), "{hosts}");
+    host.ok(["network", "rm", "inner"]);
+    host.leave_nothing();
+}
+
+#[test]
 fn published_ports_are_reached_until_the_container_ends() {
     let host = host();
     let script = "while echo hello | nc -l -p 80; do :; done";

@@ -283,6 +283,10 @@ impl Attendant {
                     }
                     self.look_again(charge);
                 }
+                libc::SIGUSR1 if matches!(self.phase, Phase::Running(_)) => {
+                    charge.told();
+                    self.dirty();
+                }
                 libc::SIGUSR1 => self.look_again(charge),
                 _ => {}
             }

@@ -10,13 +10,14 @@
 //!   |                      +-------------------------> server
 //!   | <--------------------+ <------------------------+ the first that can tell
 //! ```
-//! There is nothing to be told and nothing in memory: names are looked up on disk at each question. So a resolver that is
-//! killed takes nothing along, and others do not notice.
+//! There is nothing to be told: names are looked up on disk at each question, and so is, by one look at its file's inode,
+//! whether the container is in other networks now. A resolver that is killed takes nothing along, and others do not notice.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use namespace::netlink;
@@ -30,7 +31,7 @@ use super::stream::Stream;
 use super::zone::Zone;
 use crate::endpoint::Attachment;
 use crate::firewall::loopback;
-use crate::{Error, Networks, Result};
+use crate::{Error, Networks, Result, disk};
 
 /// Where a container asks for names: Docker's address.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -49,6 +50,9 @@ const LISTENER: u64 = 1;
 const TIMER: u64 = 2;
 const FIRST: u64 = 16;
 
+/// Inode and time of change: a file that is replaced has others.
+type Version = (u64, i64, i64);
+
 /// A container's resolver.
 #[derive(Debug)]
 pub struct Resolver {
@@ -56,6 +60,10 @@ pub struct Resolver {
     timer: OwnedFd,
     udp: UdpSocket,
     listener: TcpListener,
+    run: PathBuf,
+    /// What the container is connected with, on disk, and which version of that file `zone` was made from.
+    attachment: PathBuf,
+    seen: Option<Version>,
     zone: Zone,
     servers: Servers,
     /// Whether the container leads out: else nobody is asked on its behalf, or questions would be a way out
@@ -102,7 +110,7 @@ impl Resolver {
     pub fn is_needed(networks: &Networks, attachment: &Attachment) -> bool {
         let host = || servers::of_host(servers::RESOLV_CONF.as_ref());
         let connected = attachment.endpoints.iter().any(|endpoint| endpoint.host_interface.is_some());
-        !Zone::new(networks, attachment).is_empty()
+        !Zone::new(networks.run(), attachment).is_empty()
             || connected && attachment.dns.is_empty() && host().iter().all(|server| server.ip().is_loopback())
     }
 
@@ -123,15 +131,17 @@ impl Resolver {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags);
         let timer = timer.map_err(|errno| failed(errno.into()))?;
-        let leads_out = attachment.way_out(false).or_else(|| attachment.way_out(true)).is_some();
         let resolver = Self {
             epoll,
             timer,
             udp,
             listener,
-            zone: Zone::new(networks, attachment),
+            run: networks.run().to_owned(),
+            attachment: networks.attachment_path(&attachment.container),
+            seen: None,
+            zone: Zone::new(networks.run(), attachment),
             servers: Servers::new(&attachment.dns),
-            leads_out,
+            leads_out: attachment.leads_out(),
             next: FIRST,
             flights: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -188,8 +198,23 @@ impl Resolver {
         }
     }
 
+    /// Knows the networks that the container is in now. Of a file that can't be read nothing new is known.
+    fn refresh(&mut self) {
+        let Ok(stat) = rustix::fs::stat(&self.attachment) else { return };
+        let version = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec as i64);
+        if self.seen == Some(version) {
+            return;
+        }
+        if let Ok(Some(attachment)) = disk::read_json::<Attachment>(&self.attachment) {
+            self.zone = Zone::new(&self.run, &attachment);
+            self.leads_out = attachment.leads_out();
+            self.seen = Some(version);
+        }
+    }
+
     /// The reply to a question, if it is known at once.
     fn ask(&mut self, message: &[u8], client: Client) -> Option<Vec<u8>> {
+        self.refresh();
         let question = match message::parse(message) {
             Ok(question) => question,
             Err(reply) => return reply,

@@ -54,8 +54,7 @@ impl Networks {
         if self.trace_networks(&attachment, name, &mut trace)? {
             return Ok(trace);
         }
-        let leads_out = attachment.way_out(false).or_else(|| attachment.way_out(true)).is_some();
-        if needed && !leads_out {
+        if needed && !attachment.leads_out() {
             let refused = "all its networks are internal: nobody else is asked (SERVFAIL)".to_owned();
             trace.step("the world".into(), Instant::now(), refused);
             return Ok(trace);
@@ -87,7 +86,7 @@ impl Networks {
         for endpoint in attachment.endpoints.iter().filter(|endpoint| endpoint.resolves_names()) {
             let start = Instant::now();
             let alone = Attachment { endpoints: vec![endpoint.clone()], ..attachment.clone() };
-            let found = Zone::new(self, &alone).addresses_of(&lower)?;
+            let found = Zone::new(self.run(), &alone).addresses_of(&lower)?;
             let told = found.as_ref().map_or_else(|| "nobody of that name".to_owned(), |found| list(found));
             trace.step(format!("network {}", endpoint.network), start, told);
             trace.addresses.extend(found.into_iter().flatten());

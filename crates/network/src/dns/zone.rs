@@ -1,11 +1,11 @@
 //! What a container's names mean in its networks: read from the files of the networks at each question.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::message::{A, AAAA, Code, Data, PTR, Question};
 use crate::endpoint::Attachment;
-use crate::{Networks, Result, Subnet, disk, names};
+use crate::{Result, Subnet, disk, names};
 
 /// A network as its names are looked up.
 #[derive(Clone, Debug)]
@@ -27,13 +27,14 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    /// Of the networks of `attachment` in which names are resolved.
-    pub fn new(networks: &Networks, attachment: &Attachment) -> Self {
+    /// Of the networks of `attachment` in which names are resolved; `run` is where networks have what ends with the host's
+    /// uptime.
+    pub fn new(run: &Path, attachment: &Attachment) -> Self {
         let resolving = attachment.endpoints.iter().filter(|endpoint| endpoint.resolves_names());
         let network = |endpoint: &crate::Endpoint| Network {
             name: endpoint.network.clone(),
-            names: networks.names_dir(&endpoint.network_id),
-            leases: networks.run().join("leases").join(&endpoint.network_id),
+            names: run.join("names").join(&endpoint.network_id),
+            leases: run.join("leases").join(&endpoint.network_id),
             subnets: [false, true].iter().filter_map(|ipv6| endpoint.subnet(*ipv6)).collect(),
         };
         let link = |link: &String| {
@@ -43,7 +44,7 @@ impl Zone {
         Self {
             links: attachment.endpoints.iter().flat_map(|endpoint| &endpoint.links).map(link).collect(),
             networks: resolving.map(network).collect(),
-            containers: networks.run().join("containers"),
+            containers: run.join("containers"),
         }
     }
 

@@ -20,11 +20,12 @@ use std::sync::Mutex;
 use namespace::netlink::{BatchRefusal, Netlink, Refusal, Request, attributes, text};
 use rustix::io::Errno;
 
+use self::ruleset::Variant;
 use self::table::{Element, INET};
 use crate::endpoint::Attachment;
 use crate::network::Network;
 use crate::settings::GatewayMode;
-use crate::{Error, Networks, Result, disk};
+use crate::{Error, Networks, Result, bridge, disk};
 
 /// So often is the table written for a generation that passes by meanwhile.
 const ATTEMPTS: u32 = 200;
@@ -90,8 +91,9 @@ impl Firewall {
             Err(refusal) if refusal.errno == Errno::NOENT => return Ok(false),
             other => other?,
         };
+        let variant = variant();
         let written = attributes(&answer, 4).find(|(kind, _)| *kind == TABLE_USERDATA);
-        if written.is_none_or(|(_, value)| value != table::user_comment(ruleset::LAYOUT)) {
+        if written.is_none_or(|(_, value)| value != table::user_comment(&variant.comment())) {
             return Ok(false);
         }
         let rules = self.netlink.list(&table::request(table::GET_RULE, INET).text(1, &self.table))?;
@@ -99,8 +101,13 @@ impl Firewall {
         let ours = rules
             .iter()
             .filter(|rule| attributes(rule, 4).any(|(kind, value)| kind == 1 && text(value) == self.table));
-        Ok(ours.count() >= ruleset::number_of_rules())
+        Ok(ours.count() >= ruleset::number_of_rules(variant))
     }
+}
+
+/// What is so on this host.
+fn variant() -> Variant {
+    Variant { loopback6: !bridge::filters_bridged_packets(true) }
 }
 
 fn no_nf_tables(refusal: Refusal) -> Error {
@@ -163,8 +170,12 @@ impl Networks {
     }
 
     fn put_by(&self, firewall: &Firewall, elements: &[Element]) -> Result<()> {
+        if let Some(left) = self.left_networks()? {
+            self.write_anew(firewall)?;
+            return left.end();
+        }
         let before = firewall.generation()?;
-        if self.known_generation() != Some(before) && self.mend(firewall, before)? {
+        if self.known_generation() != Some(before) && self.look_over(firewall, before)? {
             // Written from disk, where these elements stand already.
             return Ok(());
         }
@@ -219,7 +230,7 @@ impl Networks {
     }
 
     /// Looks at everything after somebody changed something; says whether the table was written anew.
-    fn mend(&self, firewall: &Firewall, generation: u32) -> Result<bool> {
+    fn look_over(&self, firewall: &Firewall, generation: u32) -> Result<bool> {
         let look = |refusal| Error::kernel("read", "nftables table inet berth", refusal);
         if !firewall.is_whole().map_err(look)? {
             self.write_anew(firewall)?;
@@ -237,7 +248,7 @@ impl Networks {
             |refused: BatchRefusal| Error::kernel("write", "nftables table inet berth", refused.refusal);
         for _ in 0..ATTEMPTS {
             let generation = firewall.generation()?;
-            let mut requests = ruleset::create(&firewall.table);
+            let mut requests = ruleset::create(&firewall.table, variant());
             requests.extend(table::change(INET, &firewall.table, &self.all_elements()?, true));
             match firewall.commit(requests, Some(generation)) {
                 Err(refused) if refused.refusal.errno.raw_os_error() == ERESTART => {}
@@ -306,6 +317,14 @@ impl Networks {
 
     fn write_generation(&self, generation: u32) -> Result<()> {
         disk::replace(&self.run().join("firewall"), generation.to_string().as_bytes())
+    }
+
+    /// Looks whether the rules are as they were last written, where any were since the host's start, and makes them whole.
+    ///
+    /// # Errors
+    /// Where they can't be read or written.
+    pub fn mend(&self) -> Result<()> {
+        if self.known_generation().is_none() { Ok(()) } else { self.put_elements(Vec::new()) }
     }
 
     /// Looks at everything, and makes what is missing.

@@ -19,7 +19,23 @@ use super::table::{self, Field, Hook, INET, Set};
 /// The table.
 pub(super) const TABLE: &str = "berth";
 /// What tells one layout of the rules from another: a table of an older berth is written anew.
-pub(super) const LAYOUT: &str = "networks of berth, layout 1; `berth network repair` writes it anew";
+const LAYOUT: &str = "networks of berth, layout 2; `berth network repair` writes it anew";
+
+/// What the rules depend on beside networks and containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    /// Whether the host may reach published ports by ::1. With br_netfilter an answer has its address translated back
+    /// before IPv6 sees it, which takes nothing for ::1 that comes by a link.
+    pub loopback6: bool,
+}
+
+impl Variant {
+    /// As the table notes it.
+    pub fn comment(self) -> String {
+        let more = if self.loopback6 { "; published on ::1" } else { "" };
+        format!("{LAYOUT}{more}")
+    }
+}
 
 const NOTHING: &[Field] = &[];
 const PAIR: &[Field] = &[Field::Link, Field::Link];
@@ -67,13 +83,13 @@ struct Chain {
     rules: Vec<Rule>,
 }
 
-fn chains() -> Vec<Chain> {
+fn chains(variant: Variant) -> Vec<Chain> {
     let at = |name, kind, hook, priority, rules| Chain { name, place: Some((kind, hook, priority)), rules };
     vec![
         Chain { name: "ports", place: None, rules: ports() },
         at("raw", "filter", Hook::Prerouting, -300, raw()),
         at("prerouting", "nat", Hook::Prerouting, -100, prerouting()),
-        at("output", "nat", Hook::Output, -100, output()),
+        at("output", "nat", Hook::Output, -100, output(variant)),
         at("forward", "filter", Hook::Forward, 0, forward()),
         at("postrouting", "nat", Hook::Postrouting, 100, postrouting()),
     ]
@@ -108,12 +124,11 @@ fn prerouting() -> Vec<Rule> {
     vec![lost(false), lost(true), to_ports()]
 }
 
-/// From ::1 the kernel sends nothing beyond the host: who tries is refused at once, and takes 127.0.0.1.
-fn output() -> Vec<Rule> {
-    vec![
-        Rule::new("IPv6 has no way there from loopback").for_loopback(true).then(Verdict::Return),
-        to_ports(),
-    ]
+/// Where answers would not reach ::1, who tries is refused at once, and takes 127.0.0.1.
+fn output(variant: Variant) -> Vec<Rule> {
+    let no_way = Rule::new("br_netfilter bars answers to ::1").for_loopback(true).then(Verdict::Return);
+    let no_way = (!variant.loopback6).then_some(no_way);
+    no_way.into_iter().chain([to_ports()]).collect()
 }
 
 fn to_ports() -> Rule {
@@ -165,20 +180,21 @@ fn postrouting() -> Vec<Rule> {
 }
 
 /// How many rules there are: what is left of them after somebody's flush is fewer.
-pub(super) fn number_of_rules() -> usize {
-    chains().iter().map(|chain| chain.rules.len()).sum()
+pub(super) fn number_of_rules(variant: Variant) -> usize {
+    chains(variant).iter().map(|chain| chain.rules.len()).sum()
 }
 
 /// The whole table, empty sets and all, in place of one that is there.
-pub(super) fn create(name: &str) -> Vec<Request> {
+pub(super) fn create(name: &str, variant: Variant) -> Vec<Request> {
+    let comment = variant.comment();
     let mut requests = vec![
         // Made, so that there is one to delete.
-        table::new_table(INET, name, LAYOUT),
+        table::new_table(INET, name, &comment),
         table::delete_table(INET, name),
-        table::new_table(INET, name, LAYOUT),
+        table::new_table(INET, name, &comment),
     ];
     requests.extend(SETS.iter().zip(1..).map(|(set, id)| set.create(INET, name, id)));
-    let chains = chains();
+    let chains = chains(variant);
     for chain in &chains {
         requests.push(match chain.place {
             None => table::chain(INET, name, chain.name),
