@@ -1,5 +1,5 @@
-//! Following processes from system call to system call, and letting calls fail; ptrace(2). For tests of ours: nothing
-//! that is shipped traces anything this way.
+//! Following processes from system call to system call, and letting calls fail; ptrace(2). Nothing is traced that
+//! nobody asked for.
 //!
 //! ```text
 //! seize(pid) ──► wait() ──► Stop::Call      go_on(pid, Until::Call, 0)      to its next entry or exit
@@ -43,10 +43,12 @@ pub enum Stop {
 pub enum Call {
     /// About to be made.
     Entry {
+        /// `AUDIT_ARCH_…` of the ABI.
+        architecture: u32,
         /// Its number.
         number: u64,
-        /// The first of its arguments.
-        first: u64,
+        /// Its arguments.
+        arguments: [u64; 6],
     },
     /// Made.
     Exit {
@@ -68,8 +70,16 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
-    | libc::PTRACE_O_TRACEEXEC
-    | libc::PTRACE_O_EXITKILL;
+    | libc::PTRACE_O_TRACEEXEC;
+
+/// What becomes of those who are traced when the tracing thread ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bond {
+    /// They are killed.
+    Kill,
+    /// They go on, and nobody looks.
+    LetGo,
+}
 
 /// include/uapi/linux/ptrace.h
 const PTRACE_EVENT_STOP: i32 = 128;
@@ -84,13 +94,13 @@ fn request(request: libc::c_uint, pid: Pid, address: usize, data: usize) -> io::
     check(unsafe { libc::ptrace(request, pid.as_raw_pid(), address, data) })
 }
 
-/// Traces a process and what it will start; all of them are killed when the caller's thread ends. Follow it with
-/// [`interrupt`] where it should stop at once.
+/// Traces a process and what it will start. Follow it with [`interrupt`] where it should stop at once.
 ///
 /// # Errors
 /// Those of ptrace(2).
-pub fn seize(pid: Pid) -> io::Result<()> {
-    request(libc::PTRACE_SEIZE, pid, 0, OPTIONS as usize).map(drop)
+pub fn seize(pid: Pid, bond: Bond) -> io::Result<()> {
+    let options = if bond == Bond::Kill { OPTIONS | libc::PTRACE_O_EXITKILL } else { OPTIONS };
+    request(libc::PTRACE_SEIZE, pid, 0, options as usize).map(drop)
 }
 
 /// Stops a process that is traced: it is heard of as [`Stop::Attached`].
@@ -123,7 +133,15 @@ pub fn listen(pid: Pid) -> io::Result<()> {
 /// # Errors
 /// Those of ptrace(2).
 pub fn detach(pid: Pid) -> io::Result<()> {
-    request(libc::PTRACE_DETACH, pid, 0, 0).map(drop)
+    detach_with(pid, 0)
+}
+
+/// The same, with `signal` delivered to it.
+///
+/// # Errors
+/// Those of ptrace(2).
+pub fn detach_with(pid: Pid, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_DETACH, pid, 0, signal.unsigned_abs() as usize).map(drop)
 }
 
 /// What there is to hear of any process that the caller's thread traces or is the parent of, without waiting.
@@ -131,13 +149,35 @@ pub fn detach(pid: Pid) -> io::Result<()> {
 /// # Errors
 /// `ECHILD` where there is no such process.
 pub fn wait() -> io::Result<Option<(Pid, Stop)>> {
+    heard(libc::WNOHANG)
+}
+
+/// The next that is heard of any such process, waited for.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_for_news() -> io::Result<(Pid, Stop)> {
+    loop {
+        match heard(0) {
+            Ok(Some(heard)) => return Ok(heard),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn heard(flags: libc::c_int) -> io::Result<Option<(Pid, Stop)>> {
     let mut raw = 0;
     // SAFETY: `raw` is valid for the call.
-    let pid = check(
-        unsafe { libc::waitpid(-1, &raw mut raw, libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG) }.into(),
-    )?;
+    let pid =
+        check(unsafe { libc::waitpid(-1, &raw mut raw, libc::__WALL | libc::__WNOTHREAD | flags) }.into())?;
     let Some(pid) = Pid::from_raw(pid as i32) else { return Ok(None) };
-    Ok(Some((pid, stop(pid, raw)?)))
+    match stop(pid, raw) {
+        // It was killed between the two: of that we hear next.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        stop => Ok(Some((pid, stop?))),
+    }
 }
 
 fn stop(pid: Pid, raw: i32) -> io::Result<Stop> {
@@ -184,7 +224,8 @@ pub fn call(pid: Pid) -> io::Result<Call> {
     unsafe {
         match info.op {
             libc::PTRACE_SYSCALL_INFO_ENTRY => {
-                Ok(Call::Entry { number: info.u.entry.nr, first: info.u.entry.args[0] })
+                let entry = info.u.entry;
+                Ok(Call::Entry { architecture: info.arch, number: entry.nr, arguments: entry.args })
             }
             libc::PTRACE_SYSCALL_INFO_EXIT => Ok(Call::Exit { result: info.u.exit.sval }),
             _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
@@ -263,7 +304,7 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = Pid::from_child(&child);
-        seize(pid).unwrap();
+        seize(pid, Bond::Kill).unwrap();
         interrupt(pid).unwrap();
         drop(writer);
         let (mut failed, mut entered) = (0, std::collections::HashSet::new());

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use sys::process::{CloneFlags, Cloned};
-use sys::trace::{self, Call, Stop, Until};
+use sys::trace::{self, Bond, Call, Stop, Until};
 
 use super::point::{Fault, Path, Point};
 
@@ -155,7 +155,7 @@ impl Follower {
             Cloned::Parent { pid, .. } => pid,
         };
         if let Some(path) = followed {
-            trace::seize(pid)?;
+            trace::seize(pid, Bond::Kill)?;
             trace::interrupt(pid)?;
             self.tasks.insert(pid, Task { path, children: 0, calls: 0, ours: false, failing: None });
         }
@@ -270,7 +270,7 @@ impl Follower {
         let call = trace::call(pid)?;
         let Some(task) = self.tasks.get_mut(&pid) else { return self.go_on(pid, 0) };
         match call {
-            Call::Entry { number, first } if task.ours => {
+            Call::Entry { number, arguments: [first, ..], .. } if task.ours => {
                 task.calls += 1;
                 if let Some(record) = &mut self.record {
                     record.entry(task.path.clone()).or_default().push(number);
