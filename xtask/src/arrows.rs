@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("BASE", "rootless", "KERNEL"),
     ("BASE", "hello", "capability"),
     ("BASE", "init", ""),
+    ("BASE", "observe", "KERNEL"),
     ("BASE", "registry", "oci"),
     ("BASE", "store", "oci"),
     ("BASE", "snapshot", "oci sys"),
