@@ -1,6 +1,6 @@
 //! berth's commands, under Docker's names: one file a command.
 
-mod container;
+pub mod container;
 mod context;
 mod entry;
 mod events;

@@ -2,6 +2,7 @@
 
 mod caps;
 mod cgroup;
+mod denials;
 mod explain;
 mod getopt;
 mod mounts;

@@ -126,6 +126,11 @@ fn volumes_and_layers() {
 }
 
 #[test]
+fn denials() {
+    check("denials.md");
+}
+
+#[test]
 fn no_page_is_left_out() {
     let mut found: Vec<_> = std::fs::read_dir(pages())
         .unwrap()
@@ -135,6 +140,7 @@ fn no_page_is_left_out() {
     found.sort();
     let checked = [
         "capabilities.md",
+        "denials.md",
         "mount-namespaces.md",
         "network-namespaces.md",
         "user-namespaces.md",

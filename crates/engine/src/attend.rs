@@ -148,6 +148,7 @@ impl Attended {
             let (uid, gid) = mapping.ids.outside(process.user.uid, process.user.gid);
             give(stdio, uid, gid)?;
         }
+        let observed = container.asked.host_config.observe.map(|wanted| (wanted, spec.clone()));
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
         let options = CreateOptions {
             cgroup_driver,
@@ -159,8 +160,15 @@ impl Attended {
         };
         let request = crate::network::request(container)?;
         let (mut connected, mut resolver) = (Connected::default(), None);
-        let prepare = request.as_ref().map(|request| {
+        let is_prepared = request.is_some() || observed.is_some();
+        let prepare = is_prepared.then(|| {
             Prepare::new(|born| {
+                if let Some((wanted, spec)) = observed {
+                    engine
+                        .start_observer(&container.id, wanted, born.pid, spec)
+                        .map_err(|error| Failure::because("begin to", "observe it", sentence(&error)))?;
+                }
+                let Some(request) = &request else { return Ok(()) };
                 let namespace = born.network_namespace()?;
                 (connected, resolver) = engine
                     .connect(container, request, namespace.as_fd())

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod ls;
 mod mount;
 mod networks;
+pub mod observed;
 pub mod pause;
 pub mod port;
 mod ports;

@@ -1,5 +1,6 @@
 //! The engine's commands, from a container's making to its removal, on good days and bad ones.
 
+mod denials;
 mod dry_run;
 mod exits;
 mod host;

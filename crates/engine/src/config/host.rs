@@ -103,6 +103,9 @@ pub struct HostConfig {
     /// Empty or `host`; `private`, `auto[:size=N]`, as podman has them.
     #[serde(deserialize_with = "nullable")]
     pub userns_mode: String,
+    /// What of its processes is observed; berth's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
     /// The maps of its user namespace; podman's, not Docker's.
     #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
     pub id_mappings: Option<IdMappings>,
@@ -127,6 +130,16 @@ pub struct HostConfig {
     /// Whether an init of ours is the first process; `None` is what the host's configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
+}
+
+/// What is observed of a container's processes, at the cost of two stops for each of their system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observe {
+    /// What isolation denies them.
+    Denials,
+    /// What they need.
+    Needs,
 }
 
 /// podman's `IDMappings`: lines of `CONTAINER:HOST:SIZE`.

@@ -54,6 +54,8 @@ pub struct Request {
     pub detach: bool,
     pub detach_keys: Option<String>,
     pub sig_proxy: bool,
+    /// Where the profile of what it needs goes.
+    pub learn: Option<PathBuf>,
     attach: Vec<Stream>,
     entrypoint: Option<String>,
     env: Vec<String>,
@@ -82,6 +84,7 @@ impl Default for Request {
             detach: false,
             detach_keys: None,
             sig_proxy: true,
+            learn: None,
             attach: Vec::new(),
             entrypoint: None,
             env: Vec::new(),
@@ -153,6 +156,15 @@ const RUN_OPTIONS: &[Flag<Request>] = &[
         "Pass signals on to the container [default: true]",
         |request, value| {
             request.sig_proxy = crate::commands::flags::boolean(value)?;
+            Ok(())
+        },
+    ),
+    RequestFlag::value(
+        "learn",
+        "FILE",
+        "Find out what the program needs: print the flags that give it no more, and write its seccomp profile",
+        |request, value| {
+            request.learn = Some(value.into());
             Ok(())
         },
     ),
@@ -295,6 +307,7 @@ impl Request {
         self.finish_process(image, command)?;
         self.finish_streams()?;
         self.finish_storage()?;
+        self.finish_observation()?;
         let (config, host) = (&mut self.create.config, &mut self.create.host_config);
         config.exposed_ports = std::mem::take(&mut self.ports.exposed);
         host.port_bindings = std::mem::take(&mut self.ports.bindings);
@@ -349,6 +362,26 @@ impl Request {
         config.attach_stdout = !self.detach && (self.attach.is_empty() || named(Stream::Stdout));
         config.attach_stderr = !self.detach && (self.attach.is_empty() || named(Stream::Stderr));
         config.stdin_once = config.open_stdin && config.attach_stdin;
+        Ok(())
+    }
+
+    /// Needs are known when the program has ended, and somebody must be there to be told.
+    fn finish_observation(&mut self) -> Result<(), String> {
+        let observe = &mut self.create.host_config.observe;
+        match (&self.learn, self.detach, *observe) {
+            (None, ..) => return Ok(()),
+            (Some(_), true, _) => {
+                return Err(
+                    "conflicting options: --learn needs the foreground: leave out --detach".to_owned()
+                );
+            }
+            (Some(_), _, Some(_)) => {
+                return Err(
+                    "conflicting options: --learn and --explain-denials: use one after the other".to_owned()
+                );
+            }
+            (Some(_), false, None) => *observe = Some(engine::config::Observe::Needs),
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use monitor::stdio::Size;
 
 use super::create::{self, with_operands};
 use super::foreground::{Front, await_start, check_terminal, detach_keys};
+use super::observed;
 use super::request::{RUN, Request};
 use crate::commands::Outcome;
 use crate::commands::context::Context;
@@ -63,7 +64,17 @@ fn in_foreground(context: &Context, engine: &Engine, mut request: Request) -> Ou
     // From here on: one that comes before the container runs waits for it.
     let signals = Signals::hold()?;
     let mut made = create::make(engine, &request, &image)?;
+    let record = engine.observed(&made.container)?;
     let client = engine.start_created(&mut made, Some(wants))?;
     let front = Front { engine, container: &made.container, wants, detach_keys, forward: request.sig_proxy };
-    front.run(client, &signals)
+    let ended = front.run(client, &signals);
+    if let Some(record) = record {
+        observed::report(
+            engine,
+            &made.container,
+            record,
+            request.learn.as_deref().filter(|_| ended.is_ok()),
+        )?;
+    }
+    ended
 }

@@ -37,6 +37,13 @@ pub const SECTION: Section<Request> = Section {
                 Ok(())
             },
         ),
+        RequestFlag::switch(
+            "explain-denials",
+            "Say of each system call that isolation lets fail what denied it and which flag allows it (slows it down)",
+            |request, on| {
+                request.create.host_config.observe = on.then_some(engine::config::Observe::Denials);
+            },
+        ),
         RequestFlag::value(
             "userns",
             "MODE",
