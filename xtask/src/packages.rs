@@ -19,11 +19,13 @@ const NEEDED: &[(&str, &str)] = &[
     ("libcap2-bin", "capsh, getcap and setcap, what ours are compared with"),
     ("mmdebstrap", "the VM's image"),
     ("openssl", "certificates of that registry"),
+    ("passt", "pasta, the network of an ordinary user's containers"),
     ("podman", "callers of the runtime"),
     ("python3-dbus", "what stands in for systemd on that bus"),
     ("python3-gi", "its main loop"),
     ("qemu-system-x86", "the VM"),
     ("skopeo", "the other reader and writer of images"),
+    ("slirp4netns", "the same where there is no pasta"),
     ("strace", "tests that assert which system calls are made"),
     ("uidmap", "newuidmap and newgidmap"),
 ];

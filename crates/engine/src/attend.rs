@@ -11,7 +11,7 @@ use ::monitor::health::{Health as Checked, Status as CheckStatus};
 use ::monitor::restart::Policy;
 use ::monitor::stdio::PayloadStdio;
 use ::monitor::{Charge, Ended, Intent, Luggage, Started};
-use ::network::Resolver;
+use ::network::{Resolver, UserNetwork};
 use runtime::failure::Failure;
 use runtime::{Bundle, CreateOptions, Prepare};
 
@@ -26,10 +26,11 @@ use crate::network::Connected;
 use crate::record::{Dir, Lock};
 use crate::state::{Health, State, Status};
 
-/// The names of the monitor's lock, and of its resolver's sockets, among what goes along.
+/// The names of the monitor's lock, of its resolver's sockets and of the user's network, among what goes along.
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const RESOLVER_UDP: &str = "resolver-udp";
 pub(crate) const RESOLVER_TCP: &str = "resolver-tcp";
+pub(crate) const USER_NETWORK: &str = "user-network";
 /// PIPEFS_MAGIC of linux/magic.h
 const PIPEFS: rustix::fs::FsWord = 0x5049_5045;
 /// The record of the last health checks.
@@ -52,6 +53,8 @@ pub(crate) struct Attended {
     remains: Option<Lock>,
     /// What resolves names for the container, while it runs.
     resolver: Option<Resolver>,
+    /// What connects the container of an ordinary user, while it runs.
+    user_network: Option<UserNetwork>,
 }
 
 impl Attended {
@@ -66,6 +69,7 @@ impl Attended {
             first: None,
             remains: None,
             resolver: None,
+            user_network: None,
         }
     }
 
@@ -79,6 +83,11 @@ impl Attended {
     pub fn resume_resolver(&mut self, udp: OwnedFd, tcp: OwnedFd) {
         // Names that can't be resolved any more are no reason to end a container.
         self.resolver = self.engine.resume_resolver(&self.id, udp, tcp).ok().flatten();
+    }
+
+    /// Goes on with the program that connects the container.
+    pub fn resume_user_network(&mut self, program: OwnedFd) {
+        self.user_network = Some(UserNetwork::with(program));
     }
 
     /// What the event loop has to know of the container.
@@ -160,31 +169,44 @@ impl Attended {
         };
         let request = crate::network::request(container)?;
         let (mut connected, mut resolver) = (Connected::default(), None);
-        let is_prepared = request.is_some() || observed.is_some();
-        let prepare = is_prepared.then(|| {
+        let mut user_network = None;
+        let mode = crate::user_network::mode(container);
+        let networked = request.is_some() || mode.is_some();
+        let prepare = (networked || rootless || observed.is_some()).then(|| {
             Prepare::new(|born| {
+                if rootless {
+                    crate::user_network::note_member(born.pid)
+                        .map_err(|error| Failure::because("write down", "the container", sentence(&error)))?;
+                }
                 if let Some((wanted, spec)) = observed {
                     engine
                         .start_observer(&container.id, wanted, born.pid, spec)
                         .map_err(|error| Failure::because("begin to", "observe it", sentence(&error)))?;
                 }
-                let Some(request) = &request else { return Ok(()) };
-                let namespace = born.network_namespace()?;
-                (connected, resolver) = engine
-                    .connect(container, request, namespace.as_fd())
-                    .map_err(|error| Failure::because("connect", "the container", sentence(&error)))?;
+                let refused = |error: Error| Failure::because("connect", "the container", sentence(&error));
+                if let Some(mode) = mode {
+                    let made = engine.connect_user(container, mode, born.pid).map_err(refused)?;
+                    (connected, user_network) = (made.0, Some(made.1));
+                } else if let Some(request) = &request {
+                    let namespace = born.network_namespace()?;
+                    (connected, resolver) =
+                        engine.connect(container, request, namespace.as_fd()).map_err(refused)?;
+                }
                 Ok(())
             })
         });
         let options = CreateOptions { prepare, ..options };
         let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options);
-        if created.is_err() && request.is_some() {
+        if created.is_err() && networked {
+            if let Some(network) = user_network.take() {
+                network.end();
+            }
             // What can't be taken back now, the networks take back when they come across it.
             let _ = engine.disconnect(&self.id);
         }
         let created =
             created.map_err(|failure| crate::error::start_failure("failed to start container", &failure))?;
-        self.resolver = resolver;
+        (self.resolver, self.user_network) = (resolver, user_network);
         self.record_start(created.pid.as_raw_nonzero().get(), container, connected);
         if let Err(error) = self.let_go() {
             // One that nobody knows of must not run.
@@ -198,6 +220,9 @@ impl Attended {
     /// What is left of a run.
     fn clear(&mut self, exited: &mut Exited) -> Result<()> {
         self.resolver = None;
+        if let Some(network) = self.user_network.take() {
+            network.end();
+        }
         if let Some(payload) = self.engine.payload(&self.id)? {
             let kills = payload.cgroup().map(cgroup::Group::oom_kills).transpose();
             exited.oom = kills.ok().flatten().unwrap_or(0) > 0;
@@ -415,6 +440,7 @@ impl Charge for Attended {
             let [udp, tcp] = resolver.sockets();
             fds.extend([(RESOLVER_UDP, udp), (RESOLVER_TCP, tcp)]);
         }
+        fds.extend(self.user_network.as_ref().map(|network| (USER_NETWORK, network.as_fd())));
         Luggage { fds, state: serde_json::Value::Null }
     }
 

@@ -73,7 +73,8 @@ impl Engine {
             image::apply_change(&mut config, change).map_err(|error| Error::Invalid(error.to_string()))?;
         }
         let running = self.state(container)?.status == Status::Running;
-        let paused = commit.pause && running;
+        // One without a control group can't be; its files may change meanwhile, as with --pause=false.
+        let paused = commit.pause && running && self.running_payload(container)?.has_cgroup();
         if paused {
             self.pause(container)?;
         }

@@ -65,7 +65,7 @@ fn collect(host: &Path, inside: &Path, access: &str, devices: &mut Devices) -> R
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => collect_directory(host, inside, access, devices),
         kind => {
-            add(inside, kind, &stat, access, devices);
+            add(host, inside, kind, &stat, access, devices);
             Ok(())
         }
     }
@@ -90,21 +90,23 @@ fn collect_directory(host: &Path, inside: &Path, access: &str, devices: &mut Dev
             FileType::Directory => collect_directory(&path, &inside.join(&name), access, devices)?,
             // The container has a console of its own.
             _ if name == Path::new("console") => {}
-            kind => add(&inside.join(&name), kind, &stat, access, devices),
+            kind => add(&path, &inside.join(&name), kind, &stat, access, devices),
         }
     }
     Ok(())
 }
 
-fn add(path: &Path, kind: FileType, stat: &Stat, access: &str, devices: &mut Devices) {
+fn add(host: &Path, path: &Path, kind: FileType, stat: &Stat, access: &str, devices: &mut Devices) {
     let kind = match kind {
         FileType::CharacterDevice => "c",
         FileType::BlockDevice => "b",
         _ => return,
     };
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    devices.sources.insert(text(path), text(host));
     let (major, minor) = (i64::from(major(stat.st_rdev)), i64::from(minor(stat.st_rdev)));
     devices.nodes.push(Device {
-        path: path.to_string_lossy().into_owned(),
+        path: text(path),
         kind: kind.into(),
         major,
         minor,

@@ -179,6 +179,12 @@ pub fn resolv_conf(resolver: &Resolver<'_>, network: Network, host: &str) -> Str
     text
 }
 
+/// Whether only the host itself reaches the servers that it asks, as it is with systemd-resolved.
+pub fn is_host_resolver_local() -> bool {
+    let servers = Parsed::of(&host_resolv_conf()).servers;
+    servers.iter().all(|server| is_loopback(server))
+}
+
 fn is_loopback(server: &str) -> bool {
     // fe80::1%eth0: the zone is an interface of the host.
     let (address, zone) = server.split_once('%').map_or((server, false), |(address, _)| (address, true));

@@ -47,7 +47,8 @@ mod stats;
 mod stop;
 mod top;
 mod update;
-pub mod users;
+pub mod user_network;
+mod users;
 pub mod volumes;
 
 pub use attach::LogQuery;

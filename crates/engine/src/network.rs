@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use ::network::{AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest, Resolver};
+use ::network::{
+    AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest, PublishedPorts, Resolver,
+};
 
 use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
 use crate::container::Container;
@@ -92,7 +94,9 @@ impl Engine {
 
     /// Takes a container from its networks; one that is in none is fine.
     pub(crate) fn disconnect(&self, id: &str) -> Result<()> {
-        Ok(self.own_networks().detach(id)?)
+        let networks = self.own_networks();
+        networks.disconnect_user(id)?;
+        Ok(networks.detach(id)?)
     }
 }
 
@@ -111,7 +115,7 @@ fn gateways(networks: &Networks, attachment: &Attachment) -> Vec<IpAddr> {
 pub(crate) fn request(container: &Container) -> Result<Option<AttachRequest>> {
     let host = &container.asked.host_config;
     let own = Place::of(&host.network_mode).is_new() && host.network_mode != "none";
-    if !own {
+    if !own || crate::user_network::mode(container).is_some() {
         return Ok(None);
     }
     let endpoints = container.networks().into_iter().map(|name| {
@@ -214,19 +218,29 @@ pub(crate) fn connected(container: &Container, attachment: &Attachment) -> Conne
         let asked = container.asked.networking_config.endpoints_config.get(&endpoint.network);
         (endpoint.network.clone(), settings(endpoint, asked))
     });
-    let ports = attachment.ports.iter().flat_map(|published| {
-        (0..published.count).map(|number| Port {
-            ip: published.host_ip.to_string(),
-            private_port: published.container + number,
-            public_port: published.host + number,
-            r#type: published.protocol.to_string(),
-        })
-    });
     let families = [false, true];
     let addresses = attachment.endpoints.iter().flat_map(|endpoint| {
         families.into_iter().filter_map(|ipv6| endpoint.address(ipv6)).collect::<Vec<_>>()
     });
-    Connected { networks: networks.collect(), ports: ports.collect(), addresses: addresses.collect() }
+    Connected {
+        networks: networks.collect(),
+        ports: listed(&attachment.ports),
+        addresses: addresses.collect(),
+    }
+}
+
+/// Each port by itself, as `ps` and `port` show them.
+pub(crate) fn listed(published: &[PublishedPorts]) -> Vec<Port> {
+    let each = |ports: &PublishedPorts| {
+        let ports = *ports;
+        (0..ports.count).map(move |number| Port {
+            ip: ports.host_ip.to_string(),
+            private_port: ports.container + number,
+            public_port: ports.host + number,
+            r#type: ports.protocol.to_string(),
+        })
+    };
+    published.iter().flat_map(each).collect()
 }
 
 fn settings(endpoint: &Endpoint, asked: Option<&EndpointSettings>) -> EndpointSettings {
@@ -264,7 +278,7 @@ mod tests {
 
     #[test]
     fn only_networks_of_its_own_are_asked_for() {
-        for mode in ["none", "host", "container:x", "ns:/run/netns/x"] {
+        for mode in ["none", "host", "container:x", "ns:/run/netns/x", "pasta", "slirp4netns"] {
             assert!(request(&container(mode)).unwrap().is_none(), "{mode}");
         }
         let request = request(&container("default")).unwrap().unwrap();

@@ -11,7 +11,7 @@ use ::monitor::{Charge, Ended};
 use runtime::failure::OrFail;
 use rustix::io::FdFlags;
 
-use crate::attend::{Attended, LOCK, RESOLVER_TCP, RESOLVER_UDP, sentence};
+use crate::attend::{Attended, LOCK, RESOLVER_TCP, RESOLVER_UDP, USER_NETWORK, sentence};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
@@ -40,6 +40,9 @@ fn begin(args: &[OsString]) -> Result<()> {
         let mut attended = Attended::new(engine, id, own_lock, None);
         if let (Some(udp), Some(tcp)) = (handover.take_fd(RESOLVER_UDP), handover.take_fd(RESOLVER_TCP)) {
             attended.resume_resolver(udp, tcp);
+        }
+        if let Some(program) = handover.take_fd(USER_NETWORK) {
+            attended.resume_user_network(program);
         }
         ::monitor::resume(&mut attended, handover)?;
         return attended.sweep();

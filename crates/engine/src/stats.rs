@@ -66,7 +66,7 @@ impl Engine {
         }
         let payload = self.running_payload(container)?;
         let group = payload.cgroup().ok_or_else(|| Error::NotRunning(container.name.clone()))?;
-        let counted = group.stats()?;
+        let counted = if payload.has_cgroup() { group.stats()? } else { of_processes(&payload.pids()?) };
         let interfaces =
             interfaces(&fs::read_to_string(format!("/proc/{}/net/dev", state.pid)).unwrap_or_default());
         let (memory, memory_limit) = memory(&counted.memory);
@@ -88,6 +88,23 @@ impl Engine {
             interfaces,
         })
     }
+}
+
+/// Where there is no control group: what those processes have used that live.
+fn of_processes(pids: &[u32]) -> cgroup::Stats {
+    const NANOSECONDS_A_TICK: u64 = 10_000_000;
+    let mut counted = cgroup::Stats::default();
+    for pid in pids {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let Some((_, fields)) = stat.rsplit_once(')') else { continue };
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        // proc_pid_stat(5): 14 and 15 are utime and stime, 20 is num_threads, 24 is rss in pages.
+        let number = |index: usize| fields.get(index - 3).and_then(|text| text.parse().ok()).unwrap_or(0u64);
+        counted.cpu.usage.total += (number(14) + number(15)) * NANOSECONDS_A_TICK;
+        counted.memory.usage.usage += number(24) * rustix::param::page_size() as u64;
+        counted.pids.current += number(20);
+    }
+    counted
 }
 
 impl Usage {

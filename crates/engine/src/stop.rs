@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::record::Lock;
 use crate::repair::Monitor;
 use crate::signal;
+use crate::spec::GROUPS_OF_USERS;
 use crate::state::{State, Status};
 
 /// Docker's patience with a container that is asked to stop.
@@ -169,6 +170,12 @@ impl Engine {
             _ => return Err(Error::NotRunning(container.name.clone())),
         }
         let payload = self.running_payload(container)?;
+        if !payload.has_cgroup() {
+            return Err(Error::Unavailable(format!(
+                "cannot pause container {}: it has no control group: {GROUPS_OF_USERS}",
+                container.name
+            )));
+        }
         if !is_frozen(&payload)? {
             payload.pause()?;
         }

@@ -7,7 +7,7 @@ use crate::container::Container;
 use crate::create::row;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::spec;
+use crate::spec::{self, GROUPS_OF_USERS};
 
 /// What is to change; what is 0, empty or absent stays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,7 +44,14 @@ impl Engine {
             && state.pid > 0
             && limits != oci::spec::resources::LinuxResources::default()
         {
-            self.running_payload(&record)?.update(&limits)?;
+            let payload = self.running_payload(&record)?;
+            if !payload.has_cgroup() {
+                let name = &container.name;
+                return Err(Error::Unavailable(format!(
+                    "cannot change limits of container {name}: it has no control group: {GROUPS_OF_USERS}"
+                )));
+            }
+            payload.update(&limits)?;
         }
         state.row = row(&record);
         lock.write_container(&record)?;

@@ -62,6 +62,13 @@ pub enum Error {
     NoFreePort { protocol: Protocol },
     #[error("cannot publish ports: {0}")]
     InvalidPorts(String),
+    #[error(
+        "{program} is not installed, which connects an ordinary user's containers: {}",
+        crate::NO_USER_MODE
+    )]
+    NoUserMode { program: &'static str },
+    #[error("{program} can't connect the container: {message}")]
+    UserMode { program: &'static str, message: String },
     #[error("{operation} {object}: {refusal}")]
     Kernel { operation: &'static str, object: String, refusal: Refusal },
     #[error("this kernel has no {what}, which {whom} needs")]

@@ -52,6 +52,7 @@ mod rate;
 mod settings;
 mod subnet;
 mod sysctl;
+mod user_mode;
 
 pub use dns::{RESOLVER, Resolver, Trace, TraceStep};
 pub use endpoint::{
@@ -65,3 +66,5 @@ pub use network::{ConfigFrom, Driver, Ipam, Member, Network, Pool};
 pub use networks::{CreateRequest, DEFAULT, DEFAULT_LINK, Liveness, Networks};
 pub use settings::{GatewayMode, Settings, Vxlan};
 pub use subnet::{InvalidSubnet, Subnet};
+use user_mode::NO_USER_MODE;
+pub use user_mode::{USER_RESOLVER, UserMode, UserNetwork, UserRequest};

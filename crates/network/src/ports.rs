@@ -289,6 +289,13 @@ fn listened(wanted: &PublishedPorts) -> Result<Option<u16>> {
                 let why = format!("the host has no address {}", wanted.host_ip);
                 return Err(Error::InvalidPorts(why));
             }
+            Err(Errno::ACCESS) => {
+                let why = format!(
+                    "port {port} of the host is root's: publish a higher one, or as root, sysctl -w \
+                     net.ipv4.ip_unprivileged_port_start={port}"
+                );
+                return Err(Error::InvalidPorts(why));
+            }
             // The host does not speak that protocol: then nobody listens.
             Err(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::SOCKTNOSUPPORT) => {}
             Err(errno) => {

@@ -122,24 +122,34 @@ pub fn enter(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Both namespaces, open.
+/// The namespaces, open.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     user: NamespaceFile,
-    mount: NamespaceFile,
+    /// None where only containers are left, which have their own: then a new one is made.
+    mount: Option<NamespaceFile>,
 }
 
 impl Namespaces {
-    pub(crate) fn of(pid: rustix::process::Pid) -> Result<Namespaces, FileError> {
-        Ok(Namespaces {
-            user: NamespaceFile::of_process(pid, Kind::User)?,
-            mount: NamespaceFile::of_process(pid, Kind::Mount)?,
-        })
+    pub(crate) fn of(pid: rustix::process::Pid, with_mount: bool) -> Result<Namespaces, FileError> {
+        let mount = with_mount.then(|| NamespaceFile::of_process(pid, Kind::Mount)).transpose()?;
+        Ok(Namespaces { user: NamespaceFile::of_process(pid, Kind::User)?, mount })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_mount(&self) -> bool {
+        self.mount.is_some()
     }
 
     /// Enters them, and gives the inode of the first.
     fn enter(&self) -> Result<u64, Error> {
-        let entered = self.user.enter().and_then(|()| self.mount.enter()).and_then(|()| self.user.id());
-        entered.map(|id| id.inode).map_err(|source| Error::Enter { advice: advice::of_host(), source })
+        let refused = |source| Error::Enter { advice: advice::of_host(), source };
+        self.user.enter().map_err(refused)?;
+        match &self.mount {
+            Some(mount) => mount.enter().map_err(refused)?,
+            None => sys::process::unshare(sys::process::NamespaceFlags::MOUNT)
+                .map_err(|source| Error::Make { advice: advice::of_host(), source })?,
+        }
+        Ok(self.user.id().map_err(refused)?.inode)
     }
 }

@@ -27,7 +27,7 @@ pub fn make(user: User) -> Result<Namespaces, Error> {
         true => single(keeper.pid, user),
         false => several(keeper.pid, user, &users, &groups),
     }?;
-    Namespaces::of(keeper.pid).map_err(|source| Error::Enter { source, advice: String::new() })
+    Namespaces::of(keeper.pid, true).map_err(|source| Error::Enter { source, advice: String::new() })
 }
 
 fn single(pid: Pid, user: User) -> Result<(), Error> {

@@ -11,6 +11,8 @@ use rustix::process::Pid;
 
 use crate::{Error, Namespaces};
 
+/// Ends the line of a container's first process.
+const PAYLOAD: &str = " payload";
 /// Above this many bytes the dead are looked for in all of the file, not only up to the first that lives.
 const LARGE: usize = 64 << 10;
 
@@ -43,9 +45,22 @@ impl Members {
     /// # Errors
     /// Where the file can't be written.
     pub fn add(&self, pid: Pid) -> Result<(), Error> {
+        self.add_line(pid, "")
+    }
+
+    /// Writes a container's first process down, which has a mount namespace of its own: when its monitor was killed, it
+    /// is the way back to the only user namespace from which it can be killed too.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn add_payload(&self, pid: Pid) -> Result<(), Error> {
+        self.add_line(pid, PAYLOAD)
+    }
+
+    fn add_line(&self, pid: Pid, mark: &str) -> Result<(), Error> {
         let start = start_time(pid).unwrap_or_default();
         (&self.file)
-            .write_all(format!("{} {start}\n", pid.as_raw_nonzero()).as_bytes())
+            .write_all(format!("{} {start}{mark}\n", pid.as_raw_nonzero()).as_bytes())
             .map_err(|error| Error::io("write", &self.path, error))
     }
 
@@ -53,20 +68,12 @@ impl Members {
     pub(crate) fn namespaces(&self) -> Result<Option<Namespaces>, Error> {
         let text = self.read()?;
         let lines: Vec<&str> = text.lines().collect();
-        let mut found = None;
-        let mut dead = 0;
-        for line in &lines {
-            found = living(line).and_then(|pid| {
-                let namespaces = Namespaces::of(pid).ok()?;
-                // Its number could have become another's in between.
-                living(line).map(|_| namespaces)
-            });
-            if found.is_some() {
-                break;
-            }
-            dead += 1;
-        }
-        let mut kept = lines[dead..].to_vec();
+        let (payloads, members): (Vec<&str>, Vec<&str>) =
+            lines.iter().partition(|line| line.ends_with(PAYLOAD));
+        let (mut kept, mut found) = up_to_the_living(&members);
+        let (more, by_payload) = if found.is_none() { up_to_the_living(&payloads) } else { (payloads, None) };
+        found = found.or(by_payload);
+        kept.extend(more);
         if text.len() > LARGE {
             kept.retain(|line| living(line).is_some());
         }
@@ -101,9 +108,24 @@ impl AsFd for Members {
     }
 }
 
+/// The lines from the first on whose process lives, and its namespaces.
+fn up_to_the_living<'a>(lines: &[&'a str]) -> (Vec<&'a str>, Option<Namespaces>) {
+    for (dead, line) in lines.iter().enumerate() {
+        let found = living(line).and_then(|pid| {
+            let namespaces = Namespaces::of(pid, !line.ends_with(PAYLOAD)).ok()?;
+            // Its number could have become another's in between.
+            living(line).map(|_| namespaces)
+        });
+        if found.is_some() {
+            return (lines[dead..].to_vec(), found);
+        }
+    }
+    (Vec::new(), None)
+}
+
 /// The process of a line, where it is still that one.
 fn living(line: &str) -> Option<Pid> {
-    let (pid, start) = line.split_once(' ')?;
+    let (pid, start) = line.strip_suffix(PAYLOAD).unwrap_or(line).split_once(' ')?;
     let pid = Pid::from_raw(pid.parse().ok()?)?;
     (start_time(pid)? == start.parse::<u64>().ok()?).then_some(pid)
 }
@@ -132,6 +154,12 @@ mod tests {
         members.write(&["1 1", "x", own.trim_end(), "2 2"]).unwrap();
         assert!(members.namespaces().unwrap().is_some());
         assert_eq!(members.read().unwrap(), format!("{own}2 2\n"));
+        let payload = format!("{} payload", own.trim_end());
+        members.write(&["1 1", &payload, own.trim_end()]).unwrap();
+        assert!(members.namespaces().unwrap().unwrap().has_mount());
+        members.write(&["1 1", "1 1 payload", &payload]).unwrap();
+        assert!(!members.namespaces().unwrap().unwrap().has_mount());
+        assert_eq!(members.read().unwrap(), format!("{payload}\n"));
         members.write(&["1 1", "7"]).unwrap();
         assert!(members.namespaces().unwrap().is_none());
         assert_eq!(members.read().unwrap(), "");

@@ -217,11 +217,11 @@ impl Container {
     /// Where the cgroup can't be read.
     pub fn signal_all(&self, signal: i32) -> Result<bool> {
         let Some(group) = self.cgroup() else { return Ok(false) };
-        let pids = group.pids().map_err(cgroup_failure)?;
+        let pids = self.pids()?;
         match Signal::from_named_raw(signal) {
-            Some(named) => group.kill_all(named).map_err(cgroup_failure)?,
-            // 0 and the real-time ones, which end nobody for certain: so nobody is chased.
-            None => pids.iter().try_for_each(|pid| process::signal(*pid, signal))?,
+            Some(named) if self.has_cgroup() => group.kill_all(named).map_err(cgroup_failure)?,
+            // 0 and the real-time ones, which end nobody for certain: so nobody is chased. Nor can anybody be without a group.
+            _ => pids.iter().try_for_each(|pid| process::signal(*pid, signal))?,
         }
         Ok(!pids.is_empty())
     }
@@ -340,7 +340,24 @@ impl Container {
     /// # Errors
     /// Where the cgroup can't be read.
     pub fn pids(&self) -> Result<Vec<u32>> {
-        self.group()?.pids().map_err(cgroup_failure)
+        match self.has_cgroup() {
+            true => self.group()?.pids().map_err(cgroup_failure),
+            false => self.pids_by_namespace(),
+        }
+    }
+
+    /// Whether it has a control group: that of an ordinary user may have none.
+    pub fn has_cgroup(&self) -> bool {
+        self.cgroup().is_some_and(|group| !self.record.rootless || group.exists())
+    }
+
+    /// Those who share the pid namespace of its first process; where that is the host's, its descendants.
+    fn pids_by_namespace(&self) -> Result<Vec<u32>> {
+        let first = self.record.pid.unsigned_abs();
+        match self.record.shares_pids {
+            true => process::descendants(first),
+            false => process::in_pid_namespace_of(first),
+        }
     }
 
     fn group(&self) -> Result<&cgroup::Group> {

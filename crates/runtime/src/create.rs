@@ -472,7 +472,7 @@ fn joins_own_network(linux: &Linux) -> bool {
 }
 
 /// Whether the runtime's user namespace is not the host's: the host's maps all ids to themselves.
-fn in_user_namespace() -> bool {
+pub(crate) fn in_user_namespace() -> bool {
     let identity = |text: String| text.split_whitespace().eq(["0", "0", "4294967295"]);
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|text| !identity(text))
 }

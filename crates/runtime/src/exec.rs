@@ -12,7 +12,7 @@ use rustix::thread::CapabilitySet;
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
 use crate::conversation::{Conversation, Told, await_exec, hand_over};
-use crate::create::{cgroup_failure, compile, open_proc, state_of, write_pid_file};
+use crate::create::{cgroup_failure, compile, in_user_namespace, open_proc, state_of, write_pid_file};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{Init, Report};
 use crate::plan::{ExecFacts, Step, exec_steps, memory_policy, number_list, personality};
@@ -164,8 +164,9 @@ impl Container {
             CString::new(format!("_ses.{}", self.id())).ok().filter(|_| !self.record.no_new_keyring);
         let mut namespaces = flags_of(&self.record.namespaces, self.record.pid)?;
         // setns(2): a pid namespace takes CAP_SYS_ADMIN also in one's own user namespace, which an ordinary user has
-        // only once inside the container's.
-        if self.has_own_pids() && namespaces.contains(NamespaceFlags::USER) && !is_privileged() {
+        // only once inside the container's. And who is root of a user namespace alone could not leave it again.
+        let unprivileged = namespaces.contains(NamespaceFlags::USER) && !is_privileged();
+        if self.has_own_pids() && (unprivileged || in_user_namespace()) {
             namespaces |= NamespaceFlags::PID;
         }
         Ok(ExecFacts {

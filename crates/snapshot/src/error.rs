@@ -62,6 +62,12 @@ pub enum SnapshotError {
     /// The host's root can only be shown through overlay, as copying a whole host is nobody's wish.
     #[error("the image of the host's own root needs overlay, which this host lacks")]
     HostNeedsOverlay,
+    /// The mounts of the host's that a user namespace sees are locked together: no layer can be made of one of them.
+    #[error(
+        "the image of the host's own root is root's alone: the kernel makes no layer of it for an ordinary user; \
+             make an image with berth import, or pull one"
+    )]
+    HostNeedsRoot,
     /// What stands on the host's root can't become a layer.
     #[error("snapshot {0:?} stands on the host's own root, which is no image's layer: it can't be committed")]
     OverHost(String),

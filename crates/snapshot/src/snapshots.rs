@@ -59,6 +59,9 @@ impl Snapshots {
         if self.driver != Driver::Overlay {
             return Err(SnapshotError::HostNeedsOverlay);
         }
+        if self.xattrs() != XattrNamespace::Trusted {
+            return Err(SnapshotError::HostNeedsRoot);
+        }
         let record = Record { host: true, ..self.record(Kind::Writable, None) };
         let stage = self.stage_parts(&record)?;
         let own = std::fs::canonicalize(self.root())

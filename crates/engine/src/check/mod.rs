@@ -62,7 +62,11 @@ pub fn complete(config: &mut CreateConfig, id: &str, host: &Host) {
         }
     };
     if own.network_mode == "default" || own.network_mode.is_empty() {
-        own.network_mode = "bridge".into();
+        own.network_mode = match host.rootless {
+            // The better one is what `start` asks for where there is none yet.
+            true => network::UserMode::installed().unwrap_or(network::UserMode::Pasta).name().into(),
+            false => "bridge".into(),
+        };
     }
     default(&mut own.ipc_mode, "private");
     default(&mut own.cgroupns_mode, if host.unified { "private" } else { "host" });

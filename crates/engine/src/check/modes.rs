@@ -28,6 +28,18 @@ pub(super) fn check(config: &CreateConfig, host: &Host) -> Checked {
         return invalid("conflicting options: --shm-size and --ipc host: /dev/shm is the host's");
     }
     user_namespace(own, host)?;
+    if !host.additional_groups && !own.group_add.is_empty() {
+        return invalid(
+            "--group-add: only who has subordinate ids may have more groups: as root, usermod --add-subuids \
+             100000-165535 --add-subgids 100000-165535 USER, and end all containers",
+        );
+    }
+    if ::network::UserMode::named(&own.network_mode).is_some() && !host.rootless {
+        return invalid(format!(
+            "--network {}: it is for an ordinary user's containers: as root take --network bridge",
+            own.network_mode
+        ));
+    }
     network(config)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci::spec::resources::LinuxResources;
 
 use crate::config::{HostConfig, Resources};
-use crate::spec::Host;
+use crate::spec::{GROUPS_OF_USERS, Host};
 
 use super::{Checked, Invalid, invalid};
 
@@ -171,8 +171,7 @@ fn warnings(own: &HostConfig, host: &Host) -> Vec<String> {
     let limited = crate::spec::limits(limits, &BTreeMap::new());
     warn(
         !host.has_groups && !limited.is_ok_and(|limits| limits == LinuxResources::default()),
-        "Limits of resources are discarded: an ordinary user's containers have control groups where these are v2 and \
-         systemd runs as this user: log in through PAM, or as root `loginctl enable-linger USER`.",
+        &format!("Limits of resources discarded, for the container has no control group: {GROUPS_OF_USERS}."),
     );
     warn(
         v2 && limits.memory_swappiness.is_some_and(|value| value != -1),

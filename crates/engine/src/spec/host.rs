@@ -33,11 +33,16 @@ pub struct Host {
     pub masked_paths: Vec<String>,
     /// Whether we are in a user namespace: devices can't be made, and groups not be dropped.
     pub in_user_namespace: bool,
+    /// Whether processes may have additional groups: not so where a user maps just himself.
+    pub additional_groups: bool,
 }
 
 /// Profiles that a container without a wish gets, the first that is loaded.
 const PROFILES: [&str; 2] = ["berth-default", "docker-default"];
 
+/// Who gives an ordinary user's containers control groups.
+pub const GROUPS_OF_USERS: &str = "an ordinary user's containers have one where control groups are v2 and systemd runs as \
+     this user: log in through PAM, or as root `loginctl enable-linger USER`";
 /// Where it is, systemd is the init system (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -64,6 +69,8 @@ impl Host {
             apparmor: apparmor(),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             masked_paths: masked_paths(),
+            additional_groups: fs::read_to_string("/proc/self/setgroups")
+                .is_ok_and(|text| text.trim() != "deny"),
             in_user_namespace: !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]),
         })
     }
@@ -143,6 +150,7 @@ impl Host {
             selinux: false,
             masked_paths: MASKED_PATHS.map(str::to_owned).into(),
             in_user_namespace: false,
+            additional_groups: true,
         }
     }
 }

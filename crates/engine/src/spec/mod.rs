@@ -19,7 +19,7 @@ use crate::config::CreateConfig;
 use crate::mounts::Ids;
 use crate::users::User;
 
-pub use host::Host;
+pub use host::{GROUPS_OF_USERS, Host};
 pub use mounts::DEFAULT_SHM;
 pub(crate) use mounts::clean;
 pub use namespaces::{Place, Places};
@@ -88,6 +88,17 @@ pub struct Devices {
     pub nodes: Vec<Device>,
     /// Rules, in order.
     pub rules: Vec<DeviceRule>,
+    /// Where the node of one is on the host, by its path in the container: what is bound where no node can be made.
+    pub sources: BTreeMap<String, String>,
+}
+
+impl Devices {
+    /// Those that are bound, because nobody makes device nodes in a user namespace.
+    fn binds(&self) -> impl Iterator<Item = Mount> {
+        // The runtime makes ptmx a link into the container's own devpts.
+        let sources = self.sources.iter().filter(|(inside, _)| clean(inside) != "/dev/ptmx");
+        sources.map(|(inside, host)| mounts::mount(inside, "bind", host, "bind,rprivate,nosuid,noexec"))
+    }
 }
 
 /// Why no configuration can be made.
@@ -150,7 +161,10 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
             namespaces: namespaces::namespaces(request, &places)?,
             uid_mappings: ids.uids,
             gid_mappings: ids.gids,
-            devices: request.found.devices.nodes.clone(),
+            devices: match request.host.in_user_namespace {
+                true => Vec::new(),
+                false => request.found.devices.nodes.clone(),
+            },
             seccomp: security.filter(host, request.host, caps)?,
             rootfs_propagation: rootfs_propagation(&request.found.mounts),
             masked_paths: masked_paths(request, &security),

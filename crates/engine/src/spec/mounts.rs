@@ -54,6 +54,10 @@ pub(super) fn mounts(
     if places.ipc == Place::Host {
         replace(&mut mounts, bind("/dev/shm", "/dev/shm", "rbind,rprivate"));
     }
+    if request.host.in_user_namespace {
+        bind_what_is_the_hosts(&mut mounts, places);
+        mounts.extend(request.found.devices.binds());
+    }
     for mount in &mut mounts {
         settle(mount, request, security);
     }
@@ -73,6 +77,23 @@ pub(super) fn mounts(
     // A parent before what lies in it; otherwise the order stays.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     Ok(mounts)
+}
+
+/// File systems that show a namespace can be mounted only by root of it: where it is the host's, so is its mount.
+fn bind_what_is_the_hosts(mounts: &mut Vec<Mount>, places: &Places) {
+    let is_the_hosts = |place: &Place| matches!(place, Place::Host | Place::Path(_));
+    for (place, path, options) in [
+        (&places.network, "/sys", "rbind,rprivate,nosuid,noexec,nodev,rro"),
+        (&places.pid, "/proc", "rbind,rprivate,nosuid,noexec,nodev"),
+    ] {
+        if is_the_hosts(place) {
+            replace(mounts, bind(path, path, options));
+        }
+    }
+    if is_the_hosts(&places.ipc) {
+        // Not every host has one; queues work without it.
+        mounts.retain(|mount| mount.kind != "mqueue");
+    }
 }
 
 /// What the configuration changes in a default mount.

@@ -75,11 +75,12 @@ pub(super) fn process(
     let host = &request.config.host_config;
     let user = &request.found.user;
     let names = names(caps);
+    let groups = if request.host.additional_groups { user.groups.clone() } else { Vec::new() };
     let [height, width] = host.console_size;
     Ok(Process {
         terminal: config.tty,
         console_size: (config.tty && height != 0 && width != 0).then_some(ConsoleSize { height, width }),
-        user: User { uid: user.uid, gid: user.gid, additional_gids: user.groups.clone(), ..User::default() },
+        user: User { uid: user.uid, gid: user.gid, additional_gids: groups, ..User::default() },
         args: args(request),
         env: env(request),
         cwd: if config.working_dir.is_empty() { "/".into() } else { config.working_dir.clone() },

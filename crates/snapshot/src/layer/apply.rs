@@ -89,7 +89,7 @@ impl ApplyOptions {
         ApplyOptions {
             xattrs,
             devices,
-            keep_owner: process.uid == 0,
+            keep_owner: process.uid == 0 && !maps_one_id(),
             max_entries: 10_000_000,
             max_file_size: 1 << 40,
             max_memory: 128 << 20,
@@ -97,6 +97,15 @@ impl ApplyOptions {
             plain: None,
         }
     }
+}
+
+/// Whether the process is in a user namespace with a single id: then everything is its own.
+fn maps_one_id() -> bool {
+    let one = |path: &str| {
+        let map = std::fs::read_to_string(path).unwrap_or_default();
+        map.lines().count() == 1 && map.split_ascii_whitespace().nth(2) == Some("1")
+    };
+    one("/proc/self/uid_map") || one("/proc/self/gid_map")
 }
 
 /// The process' umask, read without changing it. Unknown means all bits, which only costs a chmod a file.

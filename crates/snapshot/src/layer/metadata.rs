@@ -59,7 +59,7 @@ impl Metadata {
         let chowned = options.keep_owner && (fresh.is_none() || !options.process.makes(self.uid, self.gid));
         if chowned {
             let (uid, gid) = self.owner(path)?;
-            fchown(file, uid, gid).map_err(|error| LayerError::entry("set the owner of", path, error))?;
+            fchown(file, uid, gid).map_err(|error| unowned(path, error))?;
         }
         // chown(2) takes the set-id bits away, and so does write(2) by who has no CAP_FSETID.
         let lost_set_id = self.mode & 0o6000 != 0;
@@ -86,7 +86,7 @@ impl Metadata {
         if options.keep_owner && !options.process.makes(self.uid, self.gid) {
             let (uid, gid) = self.owner(path)?;
             let set = chownat(parent, name, uid, gid, nofollow);
-            set.map_err(|error| LayerError::entry("set the owner of", path, error))?;
+            set.map_err(|error| unowned(path, error))?;
         }
         if kind != Kind::Symlink || !self.xattrs.is_empty() {
             self.set_by_handle(parent, name, kind, options, path)?;
@@ -134,4 +134,14 @@ fn check_xattr(set: rustix::io::Result<()>, options: &ApplyOptions, path: &[u8])
         Err(Errno::PERM) if options.xattrs == XattrNamespace::User => Ok(()),
         Err(error) => Err(LayerError::entry("set an extended attribute of", path, error)),
     }
+}
+/// chown(2) says EINVAL where an id is not in the map of the user namespace.
+fn unowned(path: &[u8], error: rustix::io::Errno) -> LayerError {
+    let operation = match error {
+        rustix::io::Errno::INVAL => {
+            "give to its owner, an id that is not mapped here (more of them in /etc/subuid and /etc/subgid help),"
+        }
+        _ => "set the owner of",
+    };
+    LayerError::entry(operation, path, error)
 }
