@@ -9,4 +9,5 @@ mod lifecycle;
 mod many;
 mod network;
 mod policies;
+mod rootless;
 mod userns;
