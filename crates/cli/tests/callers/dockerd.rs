@@ -1,12 +1,14 @@
 //! dockerd, by its `--add-runtime`, with the containerd that it starts itself.
 
+use std::path::Path;
+
 use testkit::{Invocation, Testbed, eventually};
 
 use crate::cgroup::Parent;
 use crate::daemon::Daemon;
 use crate::{image, runtime};
 
-struct Dockerd<'bed> {
+pub struct Dockerd<'bed> {
     bed: &'bed Testbed,
     _daemon: Daemon,
     _parent: Parent,
@@ -14,6 +16,11 @@ struct Dockerd<'bed> {
 
 impl<'bed> Dockerd<'bed> {
     fn start(bed: &'bed Testbed) -> Self {
+        Self::with_runtime(bed, &runtime(bed))
+    }
+
+    /// dockerd whose containers are made by a program, with the image.
+    pub fn with_runtime(bed: &'bed Testbed, runtime: &Path) -> Self {
         let parent = Parent::new(bed);
         let dir = bed.path();
         let daemon = Invocation::new(bed, "dockerd")
@@ -24,7 +31,7 @@ impl<'bed> Dockerd<'bed> {
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false"])
             .args(["--storage-driver=vfs", "--exec-opt=native.cgroupdriver=cgroupfs"])
             .args(["--cgroup-parent", &parent.path()])
-            .args(["--add-runtime", &format!("tested={}", runtime(bed).display())])
+            .args(["--add-runtime", &format!("tested={}", runtime.display())])
             .args(["--default-runtime", "tested"]);
         let daemon = Daemon::start(daemon, || docker(bed, &["version"]).output().status.success());
         docker(bed, &["load", "--input"]).arg(image::archive(bed)).output().expect_success();
@@ -33,7 +40,7 @@ impl<'bed> Dockerd<'bed> {
 
     /// What docker prints, when it succeeds.
     #[track_caller]
-    fn docker(&self, args: &[&str]) -> String {
+    pub fn docker(&self, args: &[&str]) -> String {
         docker(self.bed, args).output().expect_success().stdout()
     }
 
@@ -49,7 +56,7 @@ fn socket(bed: &Testbed) -> String {
     format!("unix://{}/docker.sock", bed.path().display())
 }
 
-fn docker(bed: &Testbed, args: &[&str]) -> Invocation {
+pub fn docker(bed: &Testbed, args: &[&str]) -> Invocation {
     // A configuration of the user's own could name another daemon.
     let docker = Invocation::new(bed, "docker").env("DOCKER_CONFIG", bed.path().join("config"));
     docker.env("DOCKER_HOST", socket(bed)).args(args)

@@ -7,6 +7,7 @@ mod cgroup;
 mod containerd;
 mod daemon;
 mod dockerd;
+mod golden;
 mod image;
 mod podman;
 
