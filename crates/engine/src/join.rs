@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use ::network::{AttachRequest, Attachment, Network, Networks, RESOLVER, Resolver};
+use ::network::{Attachment, Network, Networks, RESOLVER, Resolver};
 use rustix::process::Signal;
 
 use crate::config::EndpointSettings;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::files::{self, Hosts};
 use crate::launch::resolv_conf;
-use crate::network::{connected, endpoint, ports, servers};
+use crate::network::{connected, endpoint, request_for};
 use crate::record::{Dir, Lock};
 use crate::repair::Monitor;
 use crate::spec::Place;
@@ -63,15 +63,7 @@ impl Engine {
             self.tell_of_network("connect", &network, &record.id);
             return Ok(());
         };
-        let request = AttachRequest {
-            container: record.id.clone(),
-            name: record.name.clone(),
-            hostname: record.asked.config.hostname.clone(),
-            endpoints: vec![endpoint(network.name.clone(), asked)?],
-            ports: ports(&record)?,
-            rate: None,
-            dns: servers(&record.asked.host_config.dns)?,
-        };
+        let request = request_for(&record, vec![endpoint(network.name.clone(), asked)?])?;
         let before = networks.attachment(&record.id)?;
         networks.begin_change(&record.id)?;
         let attachment = match networks.connect(&request, namespace.as_fd()) {

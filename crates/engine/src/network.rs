@@ -9,7 +9,7 @@ use ::network::{
     AttachRequest, Attachment, Endpoint, EndpointRequest, Networks, PortRequest, PublishedPorts, Resolver,
 };
 
-use crate::config::{EndpointIpam, EndpointSettings, PortBinding};
+use crate::config::{EndpointIpam, EndpointSettings, HOST_FIREWALL, PortBinding};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -122,19 +122,26 @@ pub(crate) fn request(container: &Container) -> Result<Option<AttachRequest>> {
         let asked = container.asked.networking_config.endpoints_config.get(&name);
         endpoint(name, asked.unwrap_or(&EndpointSettings::default()))
     });
-    Ok(Some(AttachRequest {
+    Ok(Some(request_for(container, endpoints.collect::<Result<_>>()?)?))
+}
+
+/// The same for these connections.
+pub(crate) fn request_for(container: &Container, endpoints: Vec<EndpointRequest>) -> Result<AttachRequest> {
+    let host = &container.asked.host_config;
+    Ok(AttachRequest {
         container: container.id.clone(),
         name: container.name.clone(),
         hostname: container.asked.config.hostname.clone(),
-        endpoints: endpoints.collect::<Result<_>>()?,
+        endpoints,
         ports: ports(container)?,
-        rate: None,
+        rate: u64::try_from(host.network_rate).ok().filter(|rate| *rate > 0),
         dns: servers(&host.dns)?,
-    }))
+        host_firewall: host.publish_policy == HOST_FIREWALL,
+    })
 }
 
 /// `--dns`.
-pub(crate) fn servers(named: &[String]) -> Result<Vec<IpAddr>> {
+fn servers(named: &[String]) -> Result<Vec<IpAddr>> {
     let parse = |text: &String| {
         text.parse().map_err(|_| Error::Invalid(format!("invalid address of a DNS server: {text:?}")))
     };
@@ -150,11 +157,14 @@ pub(crate) fn endpoint(network: String, asked: &EndpointSettings) -> Result<Endp
     let ipv6 =
         address(&ipam.ipv6_address).map(|text| text.parse().map_err(|_| invalid(&text))).transpose()?;
     let mac = address(&asked.mac_address).map(|text| text.parse().map_err(|_| invalid(&text))).transpose()?;
+    let link_local = ipam.link_local_ips.iter().map(|text| text.parse().map_err(|_| invalid(text)));
+    let link_local = link_local.collect::<Result<_>>()?;
     let options = asked.driver_opts.clone().unwrap_or_default();
     Ok(EndpointRequest {
         ipv4,
         ipv6,
         mac,
+        link_local,
         aliases: asked.aliases.clone().unwrap_or_default(),
         links: asked.links.clone().unwrap_or_default(),
         interface: options.get("com.docker.network.endpoint.ifname").cloned(),
@@ -165,7 +175,7 @@ pub(crate) fn endpoint(network: String, asked: &EndpointSettings) -> Result<Endp
 }
 
 /// `80/tcp` → `8080`, `8000-8010` or any free port; with `--publish-all` also those that are only exposed.
-pub(crate) fn ports(container: &Container) -> Result<Vec<PortRequest>> {
+fn ports(container: &Container) -> Result<Vec<PortRequest>> {
     let (config, host) = (&container.asked.config, &container.asked.host_config);
     let mut requests = Vec::new();
     let any = vec![PortBinding::default()];

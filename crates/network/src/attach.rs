@@ -42,6 +42,7 @@ impl Networks {
             hostname: request.hostname.clone(),
             rate: request.rate,
             dns: request.dns.clone(),
+            host_firewall: request.host_firewall,
             ..Attachment::default()
         };
         let made = self.attach_all(request, &mut attachment, namespace);
@@ -144,6 +145,7 @@ impl Networks {
             ipv6: None,
             ipv6_subnet: network.pool(true).map(|pool| pool.subnet),
             ipv6_gateway: None,
+            link_local: wanted.link_local.clone(),
             gateway_priority: wanted.gateway_priority,
             aliases: wanted.aliases.clone(),
             links: wanted.links.clone(),
@@ -345,6 +347,10 @@ fn configure(inside: &Netlink, target: &Target, endpoint: &Endpoint, attachment:
         if ipv6 {
             of_ipv6.extend(from..requests.len());
         }
+    }
+    for address in &endpoint.link_local {
+        let prefix = if address.is_ipv4() { 16 } else { 64 };
+        requests.push(address::add(link.index, *address, prefix));
     }
     act(inside, &requests, &of_ipv6, name)
 }

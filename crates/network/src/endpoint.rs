@@ -26,6 +26,8 @@ pub struct AttachRequest {
     pub rate: Option<u64>,
     /// The servers for names that are no container's (`--dns`); the host's where there are none.
     pub dns: Vec<IpAddr>,
+    /// Whether the host's input rules are asked about its published ports.
+    pub host_firewall: bool,
 }
 
 /// A connection to one network, as asked for.
@@ -39,6 +41,8 @@ pub struct EndpointRequest {
     pub ipv6: Option<Ipv6Addr>,
     /// A fixed hardware address.
     pub mac: Option<Mac>,
+    /// Further addresses, on the link alone.
+    pub link_local: Vec<IpAddr>,
     /// Further names of the container in this network.
     pub aliases: Vec<String>,
     /// `CONTAINER[:ALIAS]`: names that this container alone resolves.
@@ -165,6 +169,8 @@ pub struct Endpoint {
     pub ipv6: Option<Ipv6Addr>,
     pub ipv6_subnet: Option<Subnet>,
     pub ipv6_gateway: Option<Ipv6Addr>,
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     pub gateway_priority: i64,
     pub aliases: Vec<String>,
     pub links: Vec<String>,
@@ -212,6 +218,8 @@ pub struct Attachment {
     pub rate: Option<u64>,
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+    #[serde(default)]
+    pub host_firewall: bool,
 }
 
 impl Attachment {

@@ -1,6 +1,6 @@
 //! Which namespaces go with what else.
 
-use crate::config::{CreateConfig, HostConfig};
+use crate::config::{CreateConfig, HOST_FIREWALL, HostConfig};
 use crate::idmaps::{Wish, wish};
 use crate::spec::{Host, Place};
 
@@ -113,6 +113,24 @@ fn words(config: &CreateConfig) -> Checked {
 fn network(config: &CreateConfig) -> Checked {
     let own = &config.host_config;
     let (container, host) = (own.network_mode.starts_with("container:"), own.network_mode == "host");
+    if !matches!(own.publish_policy.as_str(), "" | "open" | HOST_FIREWALL) {
+        return invalid(format!(
+            "invalid publish policy {:?}: it is open or {HOST_FIREWALL}",
+            own.publish_policy
+        ));
+    }
+    if own.network_rate < 0 || (1..8000).contains(&own.network_rate) {
+        return invalid(format!(
+            "invalid network rate {}: it is 8000 bits a second at least",
+            own.network_rate
+        ));
+    }
+    if own.network_rate > 0 && (!Place::of(&own.network_mode).is_new() || own.network_mode == "none") {
+        let mode = &own.network_mode;
+        return invalid(format!(
+            "a network rate needs a network of the container's own, and --network {mode} gives none"
+        ));
+    }
     if !container && !host {
         return Ok(());
     }

@@ -109,6 +109,13 @@ pub struct HostConfig {
     /// The maps of its user namespace; podman's, not Docker's.
     #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
     pub id_mappings: Option<IdMappings>,
+    /// Whom published ports are open to: empty or `open` is everybody, `host-firewall` those whom the host's input rules
+    /// let in. berth's own, as the next.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub publish_policy: String,
+    /// Bits a second that it may send, and receive, on each of its interfaces; no limit where 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub network_rate: i64,
     /// Bytes of /dev/shm; 64 MiB where 0.
     pub shm_size: i64,
     /// Kernel parameters.
@@ -141,6 +148,9 @@ pub enum Observe {
     /// What they need.
     Needs,
 }
+
+/// The value of `PublishPolicy` that has the host's input rules asked.
+pub const HOST_FIREWALL: &str = "host-firewall";
 
 /// podman's `IDMappings`: lines of `CONTAINER:HOST:SIZE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -104,6 +104,9 @@ pub(super) fn of_attachment(attachment: &Attachment, routed: [bool; 2]) -> Vec<E
             elements.push(between(named(ipv6, "open4", "open6"), key(ports.container), key(last)));
         } else {
             elements.extend(of_ports(ports, to, ipv6));
+            if attachment.host_firewall && !ports.host_ip.is_loopback() {
+                elements.push(everywhere(named(ipv6, "gated4", "gated6"), ports));
+            }
         }
     }
     elements.sort_by_key(|element| element.set);
@@ -117,15 +120,9 @@ fn port_key(ports: &PublishedPorts, port: u16) -> Vec<u8> {
 }
 
 fn of_ports(ports: &PublishedPorts, to: IpAddr, ipv6: bool) -> Vec<Element> {
-    let last = ports.host + (ports.count - 1);
     // Ports that keep their numbers are one element. The kernel does not count along where they change.
     if ports.count > 1 && ports.host == ports.container {
-        let everything =
-            Subnet::around(ports.host_ip, if ports.host_ip.is_unspecified() { 0 } else { width(ipv6) });
-        let (from, until) =
-            everything.map_or((ports.host_ip, ports.host_ip), |all| (all.address(), all.last()));
-        let key = |address: IpAddr, port: u16| [octets(address), port_key(ports, port)].concat();
-        let range = between(named(ipv6, "range4", "range6"), key(from, ports.host), key(until, last));
+        let range = everywhere(named(ipv6, "range4", "range6"), ports);
         return vec![Element { data: Some(octets(to)), ..range }];
     }
     (0..ports.count)
@@ -141,6 +138,15 @@ fn of_ports(ports: &PublishedPorts, to: IpAddr, ipv6: bool) -> Vec<Element> {
             Element { data: Some(data), ..element }
         })
         .collect()
+}
+
+/// All addresses that ports are published on, with all of their numbers.
+fn everywhere(set: &'static str, ports: &PublishedPorts) -> Element {
+    let prefix = if ports.host_ip.is_unspecified() { 0 } else { width(ports.host_ip.is_ipv6()) };
+    let all = Subnet::around(ports.host_ip, prefix);
+    let (from, until) = all.map_or((ports.host_ip, ports.host_ip), |all| (all.address(), all.last()));
+    let key = |address: IpAddr, port: u16| [octets(address), port_key(ports, port)].concat();
+    between(set, key(from, ports.host), key(until, ports.host + (ports.count - 1)))
 }
 
 fn width(ipv6: bool) -> u8 {

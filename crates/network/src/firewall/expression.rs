@@ -15,6 +15,7 @@ const NFTA_FIB_F_DADDR: u32 = 2;
 const NFT_NAT_SNAT: u32 = 0;
 const NFT_NAT_DNAT: u32 = 1;
 const NFT_LOOKUP_F_INV: u32 = 1;
+const DYNSET_ADD: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const CMP_EQUAL: u32 = 0;
@@ -221,6 +222,21 @@ impl Rule {
     pub fn for_open_port(self, ipv6: bool, set: &str) -> Self {
         let words = if ipv6 { 4 } else { 1 };
         self.family(ipv6).destination(ipv6, 0).port(words).look_up(set, 0)
+    }
+
+    /// Only what is for an address, protocol and port in `gated`, from whom no entry in `heard` says that the host's rules
+    /// let it in: by address, protocol and port.
+    pub fn unheard(self, ipv6: bool, gated: &str, heard: &str) -> Self {
+        let words = if ipv6 { 4 } else { 1 };
+        let rule = self.for_open_port(ipv6, gated);
+        rule.source(ipv6, 0).port(words).look_up(heard, NFT_LOOKUP_F_INV)
+    }
+
+    /// Enters into `heard` whoever sends to an address, protocol and port in `gated`.
+    pub fn hear(self, ipv6: bool, gated: &str, heard: &str) -> Self {
+        let words = if ipv6 { 4 } else { 1 };
+        let rule = self.for_open_port(ipv6, gated).source(ipv6, 0).port(words);
+        rule.add("dynset", data().text(1, heard).big(3, DYNSET_ADD).big(4, REGISTER_0))
     }
 
     /// Protocol and port of the destination, from a register on.

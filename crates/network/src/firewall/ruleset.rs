@@ -2,6 +2,7 @@
 //! maps, so that a container comes and goes by a few elements, whether it publishes one port or ten thousand.
 //!
 //! ```text
+//! input        filter 300         asked about a gated port, the host's rules let somebody in: heard
 //! raw          prerouting -300    a container asks for the host's 127.0.0.1: dropped (CVE-2020-8558)
 //! prerouting   nat -100           for an address of the host → ports
 //! output       nat -100           the same for what the host itself sends, to 127.0.0.1 too
@@ -9,6 +10,10 @@
 //! forward      filter 0           between networks, into and out of internal ones, to unpublished ports: dropped
 //! postrouting  nat 100            masquerading; a container that asks for its own published port
 //! ```
+//! A gated port (`--publish-policy host-firewall`) is led to its container only for those whom the host's input rules let in.
+//! They are asked by a first packet that is not led anywhere: if it comes as far as `input`, its sender is heard for a while,
+//! and the packet is dropped; it is sent again.
+//!
 //! Accepting here ends this table's say alone; others may drop all the same. Dropping is final.
 
 use namespace::netlink::Request;
@@ -19,7 +24,7 @@ use super::table::{self, Field, Hook, INET, Set};
 /// The table.
 pub(super) const TABLE: &str = "berth";
 /// What tells one layout of the rules from another: a table of an older berth is written anew.
-const LAYOUT: &str = "networks of berth, layout 2; `berth network repair` writes it anew";
+const LAYOUT: &str = "networks of berth, layout 3; `berth network repair` writes it anew";
 
 /// What the rules depend on beside networks and containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +46,20 @@ const NOTHING: &[Field] = &[];
 const PAIR: &[Field] = &[Field::Link, Field::Link];
 
 const fn set(name: &'static str, key: &'static [Field], interval: bool) -> Set {
-    Set { name, key, data: NOTHING, interval }
+    Set { name, key, data: NOTHING, interval, heard_for: None }
 }
 
 const fn map(name: &'static str, key: &'static [Field], data: &'static [Field], interval: bool) -> Set {
-    Set { name, key, data, interval }
+    Set { name, key, data, interval, heard_for: None }
 }
+
+/// Senders that the host's rules have let in.
+const fn heard(name: &'static str, key: &'static [Field]) -> Set {
+    Set { name, key, data: NOTHING, interval: false, heard_for: Some(HEARD_FOR) }
+}
+
+/// Five minutes: so long after the host's rules have changed a sender is let in whom they would not let in any more.
+const HEARD_FOR: u64 = 5 * 60 * 1000;
 
 use Field::{Ipv4, Ipv6, Link, Port, Protocol};
 
@@ -67,6 +80,10 @@ pub(super) const SETS: &[Set] = &[
     map("source6", &[Ipv6], &[Ipv6], true),
     set("open4", &[Ipv4, Protocol, Port], true),
     set("open6", &[Ipv6, Protocol, Port], true),
+    set("gated4", &[Ipv4, Protocol, Port], true),
+    set("gated6", &[Ipv6, Protocol, Port], true),
+    heard("heard4", &[Ipv4, Protocol, Port]),
+    heard("heard6", &[Ipv6, Protocol, Port]),
     map("at4", &[Ipv4, Protocol, Port], &[Ipv4, Port], false),
     map("at6", &[Ipv6, Protocol, Port], &[Ipv6, Port], false),
     map("any4", &[Protocol, Port], &[Ipv4, Port], false),
@@ -88,6 +105,7 @@ fn chains(variant: Variant) -> Vec<Chain> {
     vec![
         Chain { name: "ports", place: None, rules: ports() },
         at("raw", "filter", Hook::Prerouting, -300, raw()),
+        at("input", "filter", Hook::Input, 300, input()),
         at("prerouting", "nat", Hook::Prerouting, -100, prerouting()),
         at("output", "nat", Hook::Output, -100, output(variant)),
         at("forward", "filter", Hook::Forward, 0, forward()),
@@ -121,7 +139,23 @@ fn raw() -> Vec<Rule> {
 /// refuses it, and a port published on 127.0.0.1 would be open to the neighbours.
 fn prerouting() -> Vec<Rule> {
     let lost = |ipv6| Rule::new("loopback is not on the wire").for_loopback(ipv6).then(Verdict::Return);
-    vec![lost(false), lost(true), to_ports()]
+    let unheard = |ipv6, gated, heard| {
+        Rule::new("the host's input rules are asked first").unheard(ipv6, gated, heard).then(Verdict::Return)
+    };
+    vec![
+        lost(false),
+        lost(true),
+        unheard(false, "gated4", "heard4"),
+        unheard(true, "gated6", "heard6"),
+        to_ports(),
+    ]
+}
+
+/// After all others' rules. What is dropped is sent again, and led to the container then.
+fn input() -> Vec<Rule> {
+    let let_in =
+        |ipv6, gated, heard| Rule::new("the host lets it in").hear(ipv6, gated, heard).then(Verdict::Drop);
+    vec![let_in(false, "gated4", "heard4"), let_in(true, "gated6", "heard6")]
 }
 
 /// Where answers would not reach ::1, who tries is refused at once, and takes 127.0.0.1.

@@ -29,7 +29,11 @@ pub(super) const IPV6: u8 = 10;
 
 const FLAG_INTERVAL: u32 = 4;
 const FLAG_MAP: u32 = 8;
+const FLAG_TIMEOUT: u32 = 0x10;
+const FLAG_BY_RULES: u32 = 0x20;
 const FLAG_CONCATENATED: u32 = 0x80;
+/// So many entries of rules are kept at a time: whoever invents addresses fills no memory.
+const MOST_HEARD: u32 = 65_536;
 const ELEMENT_INTERVAL_END: u32 = 1;
 /// As many elements go into one message, whose list has at most 64 KiB; an element has at most 120 bytes.
 const ELEMENTS_AT_ONCE: usize = 400;
@@ -48,6 +52,7 @@ pub(super) fn request(kind: u16, family: u8) -> Request {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hook {
     Prerouting = 0,
+    Input = 1,
     Forward = 2,
     Output = 3,
     Postrouting = 4,
@@ -156,6 +161,8 @@ pub(super) struct Set {
     pub key: &'static [Field],
     pub data: &'static [Field],
     pub interval: bool,
+    /// For how many milliseconds a rule's own entries stay; none, where rules add no entries.
+    pub heard_for: Option<u64>,
 }
 
 impl Set {
@@ -168,6 +175,7 @@ impl Set {
             (self.interval, FLAG_INTERVAL),
             (!self.data.is_empty(), FLAG_MAP),
             (concatenated, FLAG_CONCATENATED),
+            (self.heard_for.is_some(), FLAG_TIMEOUT | FLAG_BY_RULES),
         ];
         let flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         let mut request =
@@ -184,6 +192,10 @@ impl Set {
                     })
                 })
             });
+        }
+        if let Some(milliseconds) = self.heard_for {
+            let limited = request.nested(9, |description| description.big(1, MOST_HEARD));
+            request = limited.attribute(11, &milliseconds.to_be_bytes());
         }
         if self.key == [Field::Link] {
             // For nft(8): that the key is text and no number (type 0, length, BYTEORDER_HOST_ENDIAN).

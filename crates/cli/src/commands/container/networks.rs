@@ -190,6 +190,39 @@ pub fn extra_host(text: &str) -> Result<String, String> {
     Ok(format!("{name}:{bare}"))
 }
 
+/// The value of `--network-rate`, as tc(8) has them: a number of `bit`, `kbit`, `mbit`, `gbit`, `kibit`, …, or of bytes
+/// (`kbps`, …); a bare number is of bits. In bits a second.
+pub fn rate(text: &str) -> Result<i64, String> {
+    let invalid = || {
+        format!(
+            "invalid rate {text:?}: it is a number of bit, kbit, mbit or gbit, or of bps, kbps, mbps or gbps"
+        )
+    };
+    let lower = text.to_ascii_lowercase();
+    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(end);
+    let number: f64 = number.parse().map_err(|_| invalid())?;
+    let (prefix, bits) = match (unit.strip_suffix("bit"), unit.strip_suffix("bps")) {
+        (Some(prefix), _) => (prefix, 1.0),
+        (_, Some(prefix)) => (prefix, 8.0),
+        _ if unit.is_empty() => ("", 1.0),
+        _ => return Err(invalid()),
+    };
+    let scale = match prefix {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "t" => 1e12,
+        "ki" => 1024.0,
+        "mi" => 1024.0 * 1024.0,
+        "gi" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(invalid()),
+    };
+    let rate = number * bits * scale;
+    if (8000.0..1e15).contains(&rate) { Ok(rate as i64) } else { Err(invalid()) }
+}
+
 /// The value of `--link`: `CONTAINER[:ALIAS]`.
 pub fn link(text: &str) -> Result<&str, String> {
     let mut parts = text.split(':');
@@ -275,6 +308,15 @@ mod tests {
             "host.docker.internal:host-gateway"
         );
         assert!(extra_host("db").is_err() && extra_host("db:x").is_err() && extra_host(":1.2.3.4").is_err());
+        assert_eq!(
+            ["10mbit", "1.5Gbit", "8000", "1mibit", "2kbps"].map(|text| rate(text).unwrap()),
+            [10_000_000, 1_500_000_000, 8000, 1 << 20, 16_000]
+        );
+        assert!(
+            ["", "mbit", "10mb", "-1mbit", "1bit", "1e9", "9999999tbit"]
+                .iter()
+                .all(|text| rate(text).is_err())
+        );
         assert!(link("db:d").is_ok() && link("a:b:c").is_err() && link(":b").is_err());
         assert!(
             domain("example.com").is_ok()

@@ -77,6 +77,24 @@ pub const SECTION: Section<Request> = Section {
         )
         .short('P'),
         RequestFlag::value(
+            "publish-policy",
+            "POLICY",
+            "Whom published ports are open to: open, or host-firewall",
+            |request, value| {
+                value.clone_into(&mut request.create.host_config.publish_policy);
+                Ok(())
+            },
+        ),
+        RequestFlag::value(
+            "network-rate",
+            "RATE",
+            "Limit what each interface sends, and receives, say to 10mbit",
+            |request, value| {
+                request.create.host_config.network_rate = networks::rate(value)?;
+                Ok(())
+            },
+        ),
+        RequestFlag::value(
             "expose",
             "PORT[/PROTOCOL]",
             "Declare a port or a range that it listens on",
