@@ -67,6 +67,8 @@ impl Engine {
     /// # Errors
     /// Where there is none, or several ids start so.
     pub fn find(&self, text: &str) -> Result<Container> {
+        // Of a container that runs, no monitor and no state tells that its networks were left half changed.
+        let _ = self.settle_changing(&self.own_networks());
         let missing = || Error::NoSuchContainer(text.to_owned());
         if id::is_whole(text)
             && let Some(container) = self.container(text)?

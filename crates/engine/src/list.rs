@@ -58,7 +58,6 @@ impl Engine {
     /// A filter that is none, or records that can't be read.
     pub fn list(&self, query: &ListQuery) -> Result<Vec<Summary>> {
         query.filters.only(&FILTERS)?;
-        // Of a container that runs, no monitor and no state tells that its networks were left half changed.
         let _ = self.settle_changing(&self.own_networks());
         let mut found = Vec::new();
         let wanted = Wanted::new(self, query)?;

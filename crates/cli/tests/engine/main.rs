@@ -8,6 +8,7 @@ mod killed;
 mod lifecycle;
 mod many;
 mod network;
+mod network_killed;
 mod policies;
 mod rootless;
 mod userns;

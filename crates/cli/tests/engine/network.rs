@@ -13,7 +13,7 @@ use testkit::eventually;
 use crate::host::{Host, IMAGE, refused};
 
 /// A host whose commands run in a network namespace of their own: that of this thread, their parent.
-fn host() -> Host {
+pub fn host() -> Host {
     sys::process::unshare(NamespaceFlags::NET).unwrap();
     sys::net::loopback_up().unwrap();
     Host::new()
@@ -21,7 +21,7 @@ fn host() -> Host {
 
 /// A pair ends with the container's namespace, which the kernel frees in its own time.
 #[track_caller]
-fn await_no_links() {
+pub fn await_no_links() {
     eventually("the links are gone", || {
         let output = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().unwrap();
         output.stdout.is_empty().then_some(())
