@@ -121,6 +121,11 @@ fn published_ports_are_reached_until_the_container_ends() {
     };
     eventually("the container answers", ask);
     assert!(host.ok(["ps"]).contains("0.0.0.0:18080->80/tcp"));
+    let figures = host.ok(["stats", "--no-stream", "--format", "json", "web"]);
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    let of_eth0 = figures["Interfaces"].as_array().unwrap().iter().find(|one| one["Name"] == "eth0");
+    assert!(of_eth0.unwrap()["RxPackets"].as_u64().unwrap() > 3, "{figures}");
+    assert!(figures["NetIOByInterface"].as_str().unwrap().starts_with("eth0 "), "{figures}");
     let taken = host.berth(["run", "--rm", "-p", "18080:80", IMAGE, "true"]).output();
     refused(taken, 125, "18080");
     host.ok(["stop", "-t", "0", "web"]);

@@ -41,6 +41,7 @@ const LIST: List<'_> = List {
         Column { header: "MEM USAGE / LIMIT", field: "MemUsage" },
         Column { header: "MEM %", field: "MemPerc" },
         Column { header: "NET I/O", field: "NetIO" },
+        Column { header: "NET I/O BY INTERFACE", field: "NetIOByInterface" },
         Column { header: "BLOCK I/O", field: "BlockIO" },
         Column { header: "PIDS", field: "PIDs" },
     ],
@@ -120,10 +121,23 @@ impl Stats {
             ("MemPerc", format!("{:.2}%", usage.memory_percent())),
             ("NetIO", pair(usage.network)),
             ("BlockIO", pair(usage.block)),
+            ("NetIOByInterface", by_interface(usage, pair)),
             ("PIDs", usage.pids.to_string()),
         ];
-        fields.into_iter().map(|(field, value)| (field.to_owned(), value.into())).collect()
+        let mut row: Row =
+            fields.into_iter().map(|(field, value)| (field.to_owned(), value.into())).collect();
+        row.insert("Interfaces".to_owned(), serde_json::json!(usage.interfaces));
+        row
     }
+}
+
+/// What each interface has received and sent: `eth0 1.2kB / 648B, eth1 …`.
+fn by_interface(usage: &Usage, pair: impl Fn([u64; 2]) -> String) -> String {
+    let interfaces = usage.interfaces.iter().filter(|interface| interface.name != "lo");
+    let each: Vec<String> = interfaces
+        .map(|interface| format!("{} {}", interface.name, pair([interface.rx_bytes, interface.tx_bytes])))
+        .collect();
+    each.join(", ")
 }
 
 /// A container and what it has used.
