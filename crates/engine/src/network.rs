@@ -175,7 +175,7 @@ pub(crate) fn endpoint(network: String, asked: &EndpointSettings) -> Result<Endp
 }
 
 /// `80/tcp` → `8080`, `8000-8010` or any free port; with `--publish-all` also those that are only exposed.
-fn ports(container: &Container) -> Result<Vec<PortRequest>> {
+pub(crate) fn ports(container: &Container) -> Result<Vec<PortRequest>> {
     let (config, host) = (&container.asked.config, &container.asked.host_config);
     let mut requests = Vec::new();
     let any = vec![PortBinding::default()];
