@@ -147,7 +147,7 @@ fn ranges(text: &str, user: &str) -> Vec<Pool> {
 impl Engine {
     /// The maps of a new container's user namespace, where it wants one: its own until it is removed.
     pub(crate) fn map_ids(&self, container: &Container) -> Result<Option<Ids>> {
-        let gone = |id: &str| !self.paths().container(id).exists();
+        let gone = |id: &str| crate::record::is_gone(&self.paths().container(id));
         self.map_ids_with(container, |pools, size| {
             lease(&self.paths().id_maps(), pools, size, &container.id, &gone)
         })

@@ -16,7 +16,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, renameat};
+use rustix::fs::{Access, CWD, FlockOperation, Mode, OFlags, flock, openat, renameat};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -210,6 +210,11 @@ fn read_all(file: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
         }
         text.resize(length * 2, 0);
     }
+}
+
+/// Whether there is nothing at a path; where the kernel can't tell, there may be something.
+pub(crate) fn is_gone(path: &Path) -> bool {
+    rustix::fs::access(path, Access::EXISTS) == Err(Errno::NOENT)
 }
 
 /// Makes a directory and those above it.

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::record::{self, Dir, Lock};
+use crate::record::{self, Dir, Lock, is_gone};
 use crate::state::{State, Status};
 
 /// The exit code of a payload whose end nobody saw.
@@ -109,7 +109,7 @@ impl Engine {
     /// What the runtime knows of a container.
     pub(crate) fn payload(&self, id: &str) -> Result<Option<Payload>> {
         let root = self.paths().oci();
-        if !root.path().join(id).exists() {
+        if is_gone(&root.path().join(id)) {
             return Ok(None);
         }
         match Payload::open(&root, &runtime_id(id)) {
@@ -189,8 +189,11 @@ impl Engine {
 
     /// All that is not state.json, in an order that can be begun again after any step.
     pub(crate) fn remove_remains(&self, lock: &Lock, id: &str) -> Result<()> {
-        // A record that can't be read names nothing.
-        let container = lock.container().unwrap_or_default().unwrap_or_default();
+        let container = match lock.container() {
+            // A record that is damaged names nothing.
+            Err(Error::Damaged { .. }) => Container::default(),
+            read => read?.unwrap_or_default(),
+        };
         self.clear_runtime(id)?;
         record::drop_name(&self.paths().names(), &container.name, id)?;
         match self.snapshots()?.remove(id) {
@@ -227,7 +230,7 @@ impl Engine {
         for entry in std::fs::read_dir(&names).into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap_or_default();
             if let Some(id) = record::named(&names, &name)?
-                && !self.paths().container(&id).exists()
+                && is_gone(&self.paths().container(&id))
             {
                 record::drop_name(&names, &name, &id)?;
             }

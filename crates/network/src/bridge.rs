@@ -187,10 +187,9 @@ pub(crate) fn repair(netlink: &Netlink, network: &Network, settings: &Settings) 
 /// Removes the network's bridge, if it is berth's own.
 pub(crate) fn remove(netlink: &Netlink, network: &Network, settings: &Settings) -> Result<()> {
     let mut names = vec![vxlan_name(network)];
-    let found = Link::look_for(netlink, &settings.bridge);
-    if let Ok(Some(link)) = found
-        && link.alias == alias(network)
-    {
+    let found = Link::look_for(netlink, &settings.bridge)
+        .map_err(|refusal| Error::kernel("find bridge", &settings.bridge, refusal))?;
+    if found.is_some_and(|link| link.alias == alias(network)) {
         names.push(settings.bridge.clone());
     }
     for name in names {

@@ -6,6 +6,7 @@
 //! (`reclaim`) removes those that stayed, because somebody holds the namespace.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use namespace::netlink::{self, Netlink};
 use rustix::io::Errno;
@@ -56,7 +57,10 @@ impl Networks {
         let netlink =
             Netlink::open().map_err(|refusal| Error::kernel("open", "rtnetlink socket", refusal))?;
         match netlink.act(&link::unplug(name)) {
-            Ok(()) => disk::note(&self.run().join("leaving").join(name), owner).map(drop),
+            Ok(()) => {
+                self.forget_gone_links(&netlink)?;
+                disk::note(&self.leaving().join(name), owner).map(drop)
+            }
             Err(refusal) if refusal.errno == Errno::NODEV => Ok(()),
             Err(refusal) => Err(Error::kernel("unplug interface", name, refusal)),
         }
@@ -111,12 +115,33 @@ impl Networks {
                 }
             }
         }
+        for dir in [self.run().to_owned(), self.run().join("containers")] {
+            disk::forget_staged(&dir)?;
+        }
         self.reclaim_ports(&|owner| (self.alive())(owner))?;
         self.reclaim_links()
     }
 
+    /// Notes of interfaces that are about to go.
+    fn leaving(&self) -> PathBuf {
+        self.run().join("leaving")
+    }
+
+    /// Removes notes of interfaces that went, a few at a time: each new one pays for more than one, so that they stay few.
+    fn forget_gone_links(&self, netlink: &Netlink) -> Result<()> {
+        const A_FEW: usize = 4;
+        let dir = self.leaving();
+        for name in disk::names(&dir)?.into_iter().take(A_FEW) {
+            let link = Link::look_for(netlink, &name);
+            if link.map_err(|refusal| Error::kernel("find interface", &name, refusal))?.is_none() {
+                disk::remove(&dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
     fn reclaim_links(&self) -> Result<()> {
-        let dir = self.run().join("leaving");
+        let dir = self.leaving();
         let leaving = disk::names(&dir)?;
         if leaving.is_empty() {
             return Ok(());

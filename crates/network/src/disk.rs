@@ -42,6 +42,19 @@ pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
     replace(path, &text)
 }
 
+/// Removes what was being written when its writer was killed.
+pub(crate) fn forget_staged(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let writer = name.strip_prefix('.').and_then(|name| name.rsplit('.').next()?.parse::<u32>().ok());
+        let dead = |thread: u32| !Path::new("/proc").join(thread.to_string()).exists();
+        if writer.is_some_and(dead) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A value from a file of JSON; `None` where there is no such file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match std::fs::read(path) {
@@ -56,6 +69,14 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// Removes a file; one that is gone already is as good.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all that is in it; one that is not there is as good.
+pub(crate) fn remove_directory(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
         _ => Ok(()),
     }

@@ -376,11 +376,14 @@ impl Networks {
         self.find(name)
     }
 
-    /// Removes all networks to which nobody is connected, of those that `wanted` says; gives their names.
+    /// Removes all networks to which nobody is connected, of those that `wanted` says, and what containers left behind that
+    /// are no more; gives the networks' names.
     ///
     /// # Errors
     /// Where one can't be removed.
     pub fn prune(&self, wanted: impl Fn(&Network) -> bool) -> Result<Vec<String>> {
+        self.reclaim()?;
+        self.forget_nameless()?;
         let mut removed = Vec::new();
         for network in self.list()?.iter().filter(|network| wanted(network)) {
             match self.remove(&network.name) {
@@ -402,12 +405,25 @@ impl Networks {
         Err(Error::NameTaken(network.name.clone()))
     }
 
+    /// What it has given out is given back by now. While it has its name it can be removed again.
     fn forget(&self, network: &Network) -> Result<()> {
-        disk::remove(&self.name_path(&network.name))?;
-        disk::remove(&self.path(&network.id))?;
         for what in ["leases", "names"] {
-            // What it has given out is given back by now.
-            let _ = std::fs::remove_dir_all(self.run.join(what).join(&network.id));
+            disk::remove_directory(&self.run.join(what).join(&network.id))?;
+        }
+        disk::remove(&self.name_path(&network.name))?;
+        disk::remove(&self.path(&network.id))
+    }
+
+    /// Removes descriptions of networks that are half written, or that no name leads to: who made or removed them was killed
+    /// in between.
+    fn forget_nameless(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        disk::forget_staged(&self.root)?;
+        let named: Vec<String> = self.list()?.into_iter().map(|network| network.id).collect();
+        for file in disk::names(&self.root)? {
+            if file.strip_suffix(".json").is_some_and(|id| !named.iter().any(|named| named == id)) {
+                disk::remove(&self.root.join(file))?;
+            }
         }
         Ok(())
     }

@@ -71,6 +71,19 @@ fn what_the_dead_had_is_given_to_others() {
 }
 
 #[test]
+fn notes_of_links_that_went_do_not_pile_up() {
+    let host = Host::new();
+    let notes = || std::fs::read_dir(host.dir.path().join("run/network/leaving")).unwrap().count();
+    for _ in 0..12 {
+        let a = host.container("a", |_| ());
+        host.host.inside(|| host.networks().detach(&a.id)).unwrap();
+        drop(a);
+        testkit::eventually("the link is gone", || host.leftovers().is_empty().then_some(()));
+    }
+    assert!(notes() <= 2, "{} notes", notes());
+}
+
+#[test]
 fn a_port_that_a_process_has_is_refused_with_its_name() {
     let host = Host::new();
     let listener = host.host.inside(|| std::net::TcpListener::bind("0.0.0.0:8080").unwrap());

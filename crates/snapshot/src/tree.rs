@@ -67,8 +67,14 @@ pub fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     let Some(directory) = open_to_empty(parent, name)? else { return Ok(()) };
-    empty(directory.as_fd())?;
-    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR).or_else(gone)?)
+    loop {
+        empty(directory.as_fd())?;
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            // Another process that removes the same tree has moved something up meanwhile.
+            Err(Errno::NOTEMPTY) => {}
+            other => return Ok(other.or_else(gone)?),
+        }
+    }
 }
 
 /// Opens a directory that may forbid it to its owner, which matters to who is not root; none if it is gone.
@@ -110,7 +116,11 @@ fn empty(root: BorrowedFd<'_>) -> io::Result<()> {
                     _ => unlink(directory.as_fd(), &below)?,
                 }
             }
-            unlinkat(root, &name[..], AtFlags::REMOVEDIR).or_else(gone)?;
+            match unlinkat(root, &name[..], AtFlags::REMOVEDIR) {
+                // Another process that removes the same tree has moved something into it meanwhile: looked at again.
+                Err(Errno::NOTEMPTY) => {}
+                other => other.or_else(gone)?,
+            }
         }
     }
 }

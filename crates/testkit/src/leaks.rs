@@ -2,6 +2,7 @@
 //!
 //! The name is random, so nothing that carries it can be older than the test or belong to another.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ impl fmt::Display for Leak {
 pub(crate) fn find(name: &str, bed: &Path, state: &Path) -> Vec<Leak> {
     let mut leaks = processes(name);
     leaks.extend(mounts(name).into_iter().map(Leak::Mount));
-    leaks.extend(cgroups(name).into_iter().map(Leak::Cgroup));
+    leaks.extend(cgroups(name, &containers(bed)).into_iter().map(Leak::Cgroup));
     leaks.extend(
         entries(Path::new("/sys/class/net"))
             .filter(|path| carries(path, name))
@@ -124,13 +125,28 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Cgroups with the name anywhere in their path, parents before children.
-fn cgroups(name: &str) -> Vec<PathBuf> {
+/// The ids of all containers that engines with a root in the bed ever made: their logs of events tell.
+fn containers(bed: &Path) -> HashSet<String> {
+    let files = entries(bed).flat_map(|root| entries(&root.join("events")));
+    let texts = files.filter_map(|file| fs::read_to_string(file).ok());
+    texts.flat_map(|text| text.lines().filter_map(container_of).collect::<Vec<_>>()).collect()
+}
+
+/// Whose event it is; none for those of images, networks and volumes.
+fn container_of(line: &str) -> Option<String> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let id = event["Actor"]["ID"].as_str().filter(|_| event["Type"] == "container")?;
+    Some(id.to_owned())
+}
+
+/// Cgroups with the name anywhere in their path, and those of the containers, parents before children.
+fn cgroups(name: &str, containers: &HashSet<String>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut ahead = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(dir) = ahead.pop() {
         for path in entries(&dir).filter(|path| path.is_dir() && !path.is_symlink()) {
-            if path.to_string_lossy().contains(name) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.to_string_lossy().contains(name) || containers.contains(&*file) {
                 found.push(path.clone());
             }
             ahead.push(path);

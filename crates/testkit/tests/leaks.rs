@@ -47,14 +47,33 @@ fn a_mount_is_found_and_removed() {
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&target));
 }
 
+fn hierarchy() -> &'static str {
+    let known = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+    known.into_iter().find(|path| fs::exists(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_cgroup_of_an_engines_container_is_found_by_its_id() {
+    assert_root();
+    let id = format!("{:064x}", std::process::id());
+    let path = format!("{}/{id}", hierarchy());
+    let complaint = complaint_about(|bed| {
+        let events = bed.path().join("root/events");
+        fs::create_dir_all(&events).unwrap();
+        let event = serde_json::json!({"Type": "container", "Action": "create", "Actor": {"ID": id}});
+        fs::write(events.join("events.jsonl"), format!("{event}\nnone\n")).unwrap();
+        fs::create_dir(&path).unwrap();
+    });
+    assert!(complaint.contains(&format!("cgroup {path}")), "{complaint}");
+    assert!(!fs::exists(&path).unwrap());
+}
+
 #[test]
 fn a_cgroup_is_found_and_removed() {
     assert_root();
-    let hierarchy =
-        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].into_iter().find(|path| fs::exists(path).unwrap());
     let mut leaked = None;
     let complaint = complaint_about(|bed| {
-        let path = format!("{}/{}/child", hierarchy.unwrap(), bed.name());
+        let path = format!("{}/{}/child", hierarchy(), bed.name());
         fs::create_dir_all(&path).unwrap();
         leaked = Some(path);
     });

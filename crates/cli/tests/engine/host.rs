@@ -1,6 +1,5 @@
 //! A host for containers: a root of its own in a test's bed, with an image of busybox.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,13 +98,6 @@ impl Host {
         assert_eq!(self.ok(["ps", "-aq"]), "");
         // What was begun and not named is a collection's.
         self.ok(["gc"]);
-        let ids: BTreeSet<String> = self
-            .events()
-            .iter()
-            .filter(|event| event["Type"] == "container")
-            .filter_map(|event| Some(event["Actor"]["ID"].as_str()?.to_owned()))
-            .chain(all.lines().map(str::to_owned))
-            .collect();
         let directories = ["containers", "names", "run/containers", "run/oci", "snapshots", "stage", "trash"];
         for directory in directories {
             // A monitor may be about to remove what `ps` shows no more.
@@ -113,11 +105,8 @@ impl Host {
                 entries(&self.root.join(directory)).is_empty().then_some(())
             });
         }
-        for hierarchy in entries(Path::new("/sys/fs/cgroup")) {
-            let parent = Path::new("/sys/fs/cgroup").join(hierarchy).join("berth");
-            let left: Vec<String> = entries(&parent).into_iter().filter(|name| ids.contains(name)).collect();
-            assert_eq!(left, Vec::<String>::new(), "in {}", parent.display());
-        }
+        let leaks = self.bed.leaks();
+        assert!(leaks.is_empty(), "{leaks:?}");
     }
 }
 

@@ -13,13 +13,14 @@ mod engine;
 mod follow;
 mod images;
 mod point;
+mod recovery;
 mod sequence;
 mod worker;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use testkit::{DockerRegistry, Testbed};
@@ -37,6 +38,7 @@ fn sequences() -> Vec<Box<dyn Sequence>> {
         Box::new(containers::Foreground),
         Box::<images::Images>::default(),
         Box::<engine::Engine>::default(),
+        Box::<engine::Network>::default(),
     ]
 }
 
@@ -184,23 +186,16 @@ fn fnv1a(text: &str) -> u64 {
 
 fn inject_all(order: &Order, points: &[Point], jobs: usize) -> Result<Count, String> {
     let (sender, receiver) = channel();
-    let mut workers = Vec::new();
     for job in 0..jobs.clamp(1, points.len().max(1)) {
         let points: Vec<Point> = points.iter().skip(job).step_by(jobs.max(1)).cloned().collect();
-        let mut worker = spawn(&Order { points, ..order.clone() })?;
-        let stdout = worker.stdout.take().ok_or("no stdout of a worker")?;
-        let sender: Sender<String> = sender.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // Nobody listens any more once the driver has failed.
-                let _ = sender.send(line);
-            }
-        });
-        workers.push(worker);
+        let (order, sender) = (Order { points, ..order.clone() }, sender.clone());
+        // Nobody listens any more once the driver has failed.
+        std::thread::spawn(move || inject(order, &|news| drop(sender.send(news))));
     }
     drop(sender);
     let mut count = Count::default();
-    for line in receiver {
+    for news in receiver {
+        let line = news?;
         let Some((point, call, verdict)) = Verdict::from_json(&line) else {
             return Err(format!("a worker says {line:?}"));
         };
@@ -217,8 +212,38 @@ fn inject_all(order: &Order, points: &[Point], jobs: usize) -> Result<Count, Str
             println!("{}: {done} of {}, {} lost", order.sequence, points.len(), count.lost);
         }
     }
-    workers.into_iter().try_for_each(ended_well)?;
     Ok(count)
+}
+
+/// Has one worker after the other go through the points: one whose ground stays bad after a fault ends, and the next goes on
+/// with new ground where it had come to.
+fn inject(mut order: Order, tell: &dyn Fn(Result<String, String>)) {
+    while !order.points.is_empty() {
+        match inject_some(&order, tell) {
+            Ok((told, _)) if told == order.points.len() => return,
+            Ok((told, Err(_))) if told > 0 => drop(order.points.drain(..told)),
+            Ok((told, ended)) => {
+                let ended = ended.err().unwrap_or_else(|| format!("a worker ended after {told} faults"));
+                return tell(Err(ended));
+            }
+            Err(problem) => return tell(Err(problem)),
+        }
+    }
+}
+
+/// How many faults a worker told of, and how it ended.
+fn inject_some(
+    order: &Order,
+    tell: &dyn Fn(Result<String, String>),
+) -> Result<(usize, Result<(), String>), String> {
+    let mut worker = spawn(order)?;
+    let stdout = worker.stdout.take().ok_or("no stdout of a worker")?;
+    let mut told = 0;
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        told += 1;
+        tell(Ok(line));
+    }
+    Ok((told, ended_well(worker)))
 }
 
 fn spawn(order: &Order) -> Result<Child, String> {
