@@ -63,6 +63,7 @@ impl Accounts {
     }
 
     /// Accounts in the form of passwd(5) and group(5).
+    #[cfg(test)]
     pub fn new(passwd: &str, group: &str) -> Accounts {
         Accounts { passwd: passwd.into(), group: group.into() }
     }
