@@ -12,7 +12,7 @@ use crate::record::{self, Dir, Lock};
 use crate::repair::Monitor;
 use crate::state::State;
 use image::Images;
-use snapshot::{Driver, Snapshots};
+use snapshot::Snapshots;
 
 /// The containers of a host. Any number of processes may use one root at a time.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Engine {
         if let Some(snapshots) = self.snapshots.get() {
             return Ok(snapshots);
         }
-        let snapshots = Snapshots::open(&self.paths.root, Driver::Overlay)?;
+        let snapshots = Snapshots::open(&self.paths.root)?;
         Ok(self.snapshots.get_or_init(|| snapshots))
     }
 

@@ -172,7 +172,7 @@ impl Engine {
             log_path: paths.logs(&container.id).to_string_lossy().into_owned(),
             name: format!("/{}", container.name),
             restart_count: state.restart_count,
-            driver: "overlay2".into(),
+            driver: self.snapshots()?.driver().docker_name().into(),
             platform: container.platform.split('/').next().unwrap_or("linux").to_owned(),
             mount_label: String::new(),
             process_label: String::new(),
@@ -227,8 +227,11 @@ impl Engine {
 
     /// A snapshot that can't be read has no layers to show.
     fn graph_driver(&self, id: &str) -> GraphDriver {
-        let layout = (|| self.snapshots().ok()?.snapshot(id).ok()?.layout().ok())();
-        let Some(layout) = layout else { return GraphDriver::default() };
+        let known = || {
+            let snapshot = self.snapshots().ok()?.snapshot(id).ok()?;
+            Some((snapshot.driver(), snapshot.layout().ok()?))
+        };
+        let Some((driver, layout)) = known() else { return GraphDriver::default() };
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let lower: Vec<String> = layout.lower.iter().map(|path| text(path)).collect();
         let pairs = [
@@ -238,7 +241,7 @@ impl Engine {
             ("MergedDir", Some(text(&layout.merged))),
         ];
         let data = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        GraphDriver { name: "overlay2".into(), data }
+        GraphDriver { name: driver.docker_name().into(), data }
     }
 
     fn kernel_view(&self, id: &str, pid: Pid) -> KernelView {

@@ -111,7 +111,7 @@ impl Engine {
     ) -> std::result::Result<OwnedFd, String> {
         let text = |error: &dyn std::error::Error| crate::attend::sentence(error);
         let images = self.images().map_err(|error| text(&error))?;
-        let candidates: Vec<_> = one.mount.source.parse().into_iter().collect();
+        let candidates = image::default_candidates(&one.mount.source);
         let image = images.find(&one.mount.source, &candidates).map_err(|error| text(&error))?;
         let top = images.unpack(&image.manifest, &image.config).map_err(|error| text(&error))?;
         let snapshots = images.snapshots();

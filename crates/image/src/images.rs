@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oci::Reference;
 use oci::image::{Descriptor, Digest, Document, ImageConfig, Kind, Manifest};
-use snapshot::{Driver, Snapshots};
+use snapshot::Snapshots;
 use store::{Entry, Lease, Store};
 
 use crate::{Builtin, Error, Platforms, Result};
@@ -64,7 +64,7 @@ impl Images {
     /// Opens the images under `root`, making an empty set if there is none.
     pub fn open(root: &Path) -> Result<Images> {
         let store = Store::open(&root.join("images"))?;
-        let snapshots = Snapshots::open(root, Driver::Overlay)?;
+        let snapshots = Snapshots::open(root)?;
         Ok(Images { store, snapshots: Arc::new(snapshots) })
     }
 

@@ -52,7 +52,7 @@ pub use import::{ImportError, ImportOptions, apply_change};
 pub use list::{Filter, Listed};
 pub use load::Loaded;
 pub use manifest::{ManifestOptions, RemoteManifest, remote_tags};
-pub use names::candidates;
+pub use names::{candidates, default_candidates};
 pub use platform::Platforms;
 pub use progress::{LayerState, Progress, Silent};
 pub use pull::{Pull, Pulled};

@@ -17,6 +17,11 @@ pub fn candidates(text: &str, registries: &RegistriesConf) -> Result<Vec<Referen
     expanded.iter().map(|name| Ok(Reference::parse_in(name, DEFAULT_DOMAIN)?.with_default_tag())).collect()
 }
 
+/// The same where no configuration is at hand; an id means none.
+pub fn default_candidates(text: &str) -> Vec<Reference> {
+    candidates(text, &RegistriesConf::default()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

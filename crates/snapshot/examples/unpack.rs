@@ -12,7 +12,7 @@ use snapshot::{Driver, LayerSource, Snapshots};
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (root, layers) = arguments.split_first().ok_or("usage: unpack ROOT LAYER…")?;
-    let snapshots = Snapshots::open(Path::new(root), Driver::Overlay)?;
+    let snapshots = Snapshots::open_with(Path::new(root), Driver::Overlay)?;
     let diff_ids = layers.iter().map(|layer| diff_id(layer)).collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
     let sources = layers.iter().zip(diff_ids).map(|(layer, diff_id)| LayerSource {

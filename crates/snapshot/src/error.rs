@@ -68,6 +68,17 @@ pub enum SnapshotError {
              make an image with berth import, or pull one"
     )]
     HostNeedsRoot,
+    /// Ids can't be mapped there.
+    #[error(
+        "this kernel can't id-map the file system of {}, which a user namespace needs: keep berth's root on ext4, xfs or btrfs, \
+         or run without --userns", .0.display()
+    )]
+    NoIdMap(PathBuf),
+    /// More layers than an old kernel can be told of.
+    #[error(
+        "{0} layers in one file system need Linux 6.8, or the copying driver: write `copy` to the file `driver` beside the layers"
+    )]
+    TooManyLayers(usize),
     /// What stands on the host's root can't become a layer.
     #[error("snapshot {0:?} stands on the host's own root, which is no image's layer: it can't be committed")]
     OverHost(String),

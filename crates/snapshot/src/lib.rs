@@ -10,6 +10,7 @@
 //! ROOT/stage/<random>/         on its way to one of the above; its maker holds its flock
 //! ROOT/trash/                  on its way out
 //! ROOT/lock                    flock: shared to build on a parent, exclusive to remove
+//! ROOT/driver                  `overlay` or `copy`: what makes new snapshots
 //! ```
 //!
 //! A name under `layers/` is given after everything in it was synced, and after its parent's: whoever finds
@@ -21,6 +22,7 @@ mod changed;
 mod changes;
 mod commit;
 mod copy;
+mod driver;
 mod error;
 mod fsck;
 mod host;
@@ -45,6 +47,7 @@ use rustix::fs::{Mode, OFlags};
 pub use ahead::Ahead;
 pub use changed::{Change, ChangedPath};
 pub use copy::copy_directory;
+pub use driver::Driver;
 pub use error::SnapshotError;
 pub use fsck::Problem;
 pub use layers::Layer;
@@ -55,16 +58,6 @@ pub use usage::Usage;
 
 /// The result of operations on snapshots.
 pub type Result<T> = std::result::Result<T, SnapshotError>;
-
-/// How a file system is put together from layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Driver {
-    /// The kernel's overlay: shares the layers' files.
-    Overlay,
-    /// A copy of all files, sharing blocks where the file system can: for hosts without overlay.
-    Copy,
-}
 
 /// The layers and snapshots at a directory. Any number of processes may use one directory.
 #[derive(Debug)]
@@ -77,7 +70,7 @@ pub struct Snapshots {
 impl Snapshots {
     /// Opens the snapshots at `root`, making the directory if there is none. New snapshots are made by
     /// `driver`; layers are the same for both.
-    pub fn open(root: &Path, driver: Driver) -> Result<Snapshots> {
+    pub fn open_with(root: &Path, driver: Driver) -> Result<Snapshots> {
         // Made in this order: where the last one is, all are.
         if !root.join("trash").is_dir() {
             for name in ["layers", "snapshots", "stage", "trash"] {

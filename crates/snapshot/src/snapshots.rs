@@ -79,14 +79,14 @@ impl Snapshots {
     /// read-only mount of them, detached. Nothing is made on disk.
     pub fn peek(&self, parent: Option<&Digest>) -> Result<(Vec<PathBuf>, OwnedFd)> {
         let lowers = self.lower_directories(parent)?;
-        let mount = mount::peek(&lowers, self.xattrs())?;
+        let mount = mount::peek(self, &lowers)?;
         Ok((lowers, mount))
     }
 
     /// The same for one over the host's root.
     pub fn peek_host(&self) -> Result<(Vec<PathBuf>, OwnedFd)> {
         let lowers = vec![PathBuf::from(host::ROOT)];
-        let mount = mount::peek(&lowers, self.xattrs())?;
+        let mount = mount::peek(self, &lowers)?;
         Ok((lowers, mount))
     }
 

@@ -29,7 +29,7 @@ fn archives() -> Vec<Vec<u8>> {
 fn work(root: &Path) -> snapshot::Result<()> {
     let archives = archives();
     loop {
-        let snapshots = Snapshots::open(root, Driver::Overlay)?;
+        let snapshots = Snapshots::open_with(root, Driver::Overlay)?;
         let sources = archives.iter().map(|archive| LayerSource {
             diff_id: Digest::sha256(archive),
             open: Box::new(move || Ok(Box::new(&archive[..]) as Box<dyn Read + Send>)),
@@ -74,7 +74,7 @@ fn killed_at_any_instant_layers_are_whole() {
         *victim = spawn(directory.path());
     }
     drop(workers);
-    let snapshots = Snapshots::open(directory.path(), Driver::Overlay).unwrap();
+    let snapshots = Snapshots::open_with(directory.path(), Driver::Overlay).unwrap();
     for layer in snapshots.layers().unwrap() {
         assert!(layer.ancestors.iter().all(|below| snapshots.has_layer(below).unwrap()));
         let mut archive = Vec::new();

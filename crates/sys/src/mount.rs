@@ -5,8 +5,11 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bitflags::bitflags;
+use rustix::fs::CWD;
+use rustix::mount::MountPropagationFlags;
 
 use crate::check;
+use crate::process::{NamespaceFlags, unshare};
 
 bitflags! {
     /// `MOUNT_ATTR_…` of mount_setattr(2).
@@ -85,4 +88,23 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, change: &MountChange<'_>)
         )
     })
     .map(drop)
+}
+
+/// Runs `work` in a thread with a mount namespace of its own: what it mounts nobody else sees, and its working directory
+/// is its own, too. What it opens stays open when the namespace is gone.
+///
+/// # Errors
+/// Where no thread or namespace can be made (EPERM without CAP_SYS_ADMIN).
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let alone = || {
+        unshare(NamespaceFlags::MOUNT)?;
+        let downstream = MountPropagationFlags::DOWNSTREAM.bits().into();
+        let change = MountChange { propagation: downstream, recursive: true, ..MountChange::default() };
+        mount_setattr(CWD, c"/", &change)?;
+        Ok(work())
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, alone)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }

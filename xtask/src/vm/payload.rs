@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `vm_user…` | as an ordinary user in a unit of that user's systemd; ignored tests too |
 //! | `vm_…` | as root; ignored tests too |
+//! | one of [`ALWAYS`] | as root; without ignored tests |
 //! | any other, of a crate in [`ALSO`] | as root, in the long run only; without ignored tests |
 
 use std::fs;
@@ -16,6 +17,9 @@ use serde_json::Value;
 use super::{Request, image};
 use crate::berth::{self, Profile};
 use crate::process::{self, Context, Outcome, cargo};
+
+/// Integration tests that run in the short form, too: what an older kernel and other cgroups change most.
+const ALWAYS: &[(&str, &str)] = &[("cli", "engine"), ("snapshot", "conformance")];
 
 /// Crates whose other integration tests run on the VM's kernel and cgroups as well.
 const ALSO: &[&str] = &[
@@ -124,7 +128,8 @@ fn targets(short: bool) -> Outcome<Vec<Target>> {
         for target in package["targets"].as_array().into_iter().flatten() {
             let Some(test) = integration_test(target) else { continue };
             let target = Target { package: name.to_owned(), name: test.to_owned() };
-            if target.needs_vm() || (!short && ALSO.contains(&name)) {
+            let always = target.needs_vm() || ALWAYS.contains(&(name, test));
+            if always || (!short && ALSO.contains(&name)) {
                 targets.push(target);
             }
         }

@@ -57,7 +57,7 @@ fn describe(context: &Context) -> Result<Value, Box<dyn Error>> {
         "ContainersPaused": paused,
         "ContainersStopped": containers.len() - running - paused,
         "Images": context.images()?.list(&[])?.len(),
-        "Driver": "overlay2",
+        "Driver": context.images()?.snapshots().driver().docker_name(),
         "LoggingDriver": "local",
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": version,

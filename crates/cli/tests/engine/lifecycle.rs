@@ -104,13 +104,22 @@ fn wait_gives_the_code_also_of_what_is_removed() {
 #[test]
 fn updated_limits_reach_the_kernel() {
     let host = Host::new();
-    let id = host.sleeper("limited");
+    host.sleeper("limited");
     host.ok(["update", "--memory", "64m", "--memory-swap", "-1", "--restart", "on-failure:3", "limited"]);
     assert_eq!(host.inspect("limited", "/HostConfig/Memory"), 64 << 20);
     assert_eq!(host.inspect("limited", "/HostConfig/RestartPolicy/MaximumRetryCount"), 3);
-    let files = ["memory/berth/ID/memory.limit_in_bytes", "berth/ID/memory.max"];
-    let limits = files.map(|file| fs::read_to_string(format!("/sys/fs/cgroup/{}", file.replace("ID", &id))));
-    let limit = limits.into_iter().flatten().next().expect("a limit in v1 or v2");
+    let groups =
+        fs::read_to_string(format!("/proc/{}/cgroup", host.inspect("limited", "/State/Pid"))).unwrap();
+    let limit = groups.lines().find_map(|line| {
+        let (_, place) = line.split_once(':')?;
+        let file = match place.split_once(':')? {
+            ("memory", path) => format!("memory{path}/memory.limit_in_bytes"),
+            ("", path) => format!("{path}/memory.max"),
+            _ => return None,
+        };
+        fs::read_to_string(format!("/sys/fs/cgroup/{file}")).ok()
+    });
+    let limit = limit.expect("a limit in v1 or v2");
     assert_eq!(limit.trim(), (64 << 20).to_string());
     host.leave_nothing();
 }

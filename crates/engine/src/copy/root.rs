@@ -117,26 +117,9 @@ impl Engine {
     }
 }
 
-/// Runs `work` in a thread with a mount namespace of its own, whose mounts nobody else sees.
+/// Runs `work` where its mounts are seen by nobody else.
 fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let fail = |operation| move |error: std::io::Error| Error::io(operation, "a mount namespace", error);
-    let alone = || {
-        // It takes a copy of root and working directory along: those of the other threads stay.
-        sys::process::unshare(NamespaceFlags::MOUNT).map_err(fail("make"))?;
-        let change = MountChange { propagation: slave(), recursive: true, ..MountChange::default() };
-        mount_setattr(CWD, c"/", &change).map_err(fail("detach"))?;
-        work()
-    };
-    std::thread::scope(|scope| {
-        let thread =
-            std::thread::Builder::new().spawn_scoped(scope, alone).map_err(fail("make a thread for"))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// What is mounted here is not seen elsewhere.
-fn slave() -> u64 {
-    rustix::mount::MountPropagationFlags::DOWNSTREAM.bits().into()
+    sys::mount::apart(work).map_err(|error| Error::io("make", "a mount namespace", error))?
 }
 
 /// A detached copy of the mount at `path` in the mount namespace of a process, with those below it if `recursive`.

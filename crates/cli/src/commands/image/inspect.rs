@@ -66,7 +66,7 @@ fn describe(images: &Images, image: &Image) -> Value {
         "Variant": config.platform.variant,
         "Os": config.platform.os,
         "Size": images.size(&image.manifest, config),
-        "GraphDriver": { "Data": { "LowerDir": lower, "UpperDir": top }, "Name": "overlay2" },
+        "GraphDriver": { "Data": { "LowerDir": lower, "UpperDir": top }, "Name": images.snapshots().driver().docker_name() },
         "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
         "Descriptor": image.target,
         "Pinned": image.pinned,
