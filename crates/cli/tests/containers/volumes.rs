@@ -43,3 +43,20 @@ fn directories_of_the_host_are_bound() {
     let wrong = berth.fails(125, &["run", "--rm", "-v", "a:b:c:d", IMAGE]);
     assert!(wrong.contains("invalid argument \"a:b:c:d\" for \"-v, --volume\" flag: "), "{wrong}");
 }
+
+#[test]
+fn images_are_mounted_by_the_names_that_people_type() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed);
+    berth.script(&["--name", "tool"], "echo 7 > /version").output().expect_success();
+    berth.run(&["commit", "tool", "tools/seven"]);
+    berth.run(&["rm", "tool"]);
+    for source in [IMAGE, "tools/seven", "docker.io/tools/seven:latest"] {
+        let mount = format!("type=image,source={source},target=/image");
+        let shown =
+            berth.script(&["--rm", "--mount", &mount], "ls /image; ! touch /image/new 2>/dev/null").output();
+        let shown = shown.expect_success().stdout();
+        assert_eq!(shown.contains("version"), source != IMAGE, "{source}: {shown}");
+        assert!(shown.contains("bin\n"), "{source}: {shown}");
+    }
+}
