@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::berth::{self, Profile};
-use crate::process::{self, Failure, Outcome, cargo};
+use crate::process::{self, Context, Failure, Outcome, cargo};
 use crate::tally::Tally;
 use crate::{packages, vm};
 
@@ -32,10 +32,17 @@ fn on_host(berth: &Path, args: &[String]) -> Outcome<Tally> {
     } else {
         &[&["test", "--workspace", "--no-fail-fast"]]
     };
+    let legacy: &[&str] = match (has_legacy_cgroups()?, runners.len()) {
+        (false, _) => &[],
+        (true, 1) => &["test", "-p", "cgroup", "--test", "legacy", "--", "--ignored"],
+        (true, _) => {
+            &["nextest", "run", "-p", "cgroup", "--test", "legacy", "--run-ignored=only", "--no-tests=pass"]
+        }
+    };
     let mut tally = Tally::default();
-    for runner in runners {
+    for runner in runners.iter().copied().chain([legacy]).filter(|runner| !runner.is_empty()) {
         let mut command = cargo();
-        command.args(*runner).args(args).env("BERTH_BIN", berth);
+        command.args(runner).args(args).env("BERTH_BIN", berth);
         let mut counted = Tally::default();
         let well = process::follow(command, |line| {
             counted += Tally::of_nextest(line).or_else(|| Tally::of_libtest(line)).unwrap_or_default();
@@ -46,4 +53,10 @@ fn on_host(berth: &Path, args: &[String]) -> Outcome<Tally> {
         tally += counted;
     }
     Ok(tally)
+}
+
+/// Whether this host has cgroup v1 hierarchies: the tests of these are ignored elsewhere.
+fn has_legacy_cgroups() -> Outcome<bool> {
+    let mounts = "/proc/self/mountinfo";
+    Ok(std::fs::read_to_string(mounts).context(mounts)?.contains(" - cgroup "))
 }

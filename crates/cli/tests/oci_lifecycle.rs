@@ -1,6 +1,7 @@
 //! The life of a container through the OCI command line, as runc's callers drive it.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 
 use serde_json::{Value, json};
 use testkit::{Bundle, ConsoleSocket, Finished, Runtime, Testbed, eventually};
@@ -241,4 +242,75 @@ fn few_descriptors_for_the_program_are_enough_for_many_mounts_of_a_user_namespac
     });
     let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output();
     assert_eq!(run.expect_success().stdout(), "12\n40\n");
+}
+
+/// What a service manager hears of the container `id`, whose program says that it is ready.
+fn heard(manager: &UnixDatagram, runtime: &Runtime<'_>, id: &str) -> String {
+    let pid = &eventually("the container runs", || {
+        let state = runtime.command(["state", id]).output().stdout();
+        let state: Value = serde_json::from_str(&state).ok()?;
+        (state["status"] == "running").then(|| state["pid"].clone())
+    });
+    let inside = format!("/proc/{pid}/root/run/notify/notify.sock");
+    let says = |message: &[u8]| UnixDatagram::unbound().unwrap().send_to(message, &inside).unwrap();
+    says(b"STATUS=not yet");
+    says(b"STATUS=now\nREADY=1\n");
+    let messages = (0..2).map(|_| {
+        let mut message = [0; 64];
+        let n = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..n]).replace(&format!("={pid}\n"), "=INIT\n")
+    });
+    messages.collect()
+}
+
+#[test]
+fn readiness_is_passed_on_to_the_service_manager() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.script("echo $NOTIFY_SOCKET > /told; exec sleep 1000");
+    let (runtime, path) = (bed.runtime(), bed.path().join("manager"));
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(testkit::patience())).unwrap();
+    let barrier = || {
+        // Its descriptor is closed as nobody takes it, which lets the sender go.
+        let n = manager.recv(&mut [0; 64]).unwrap();
+        assert_eq!(n, "BARRIER=1".len());
+    };
+
+    let id = bed.id();
+    let run = ["run", "--detach", "--bundle", bundle.arg(), &id];
+    let run = runtime.command(run).env("NOTIFY_SOCKET", &path).start();
+    assert_eq!(heard(&manager, &runtime, &id), "READY=1\nMAINPID=INIT\n");
+    barrier();
+    run.wait().expect_success();
+    assert_eq!(fs::read_to_string(bundle.rootfs().join("told")).unwrap(), "/run/notify/notify.sock\n");
+    delete(&bed, &id);
+
+    let id = bed.id();
+    let create = ["create", "--bundle", bundle.arg(), &id];
+    runtime.command(create).env("NOTIFY_SOCKET", &path).output().expect_success();
+    let start = runtime.command(["start", &id]).env("NOTIFY_SOCKET", &path).start();
+    assert_eq!(heard(&manager, &runtime, &id), "READY=1\nMAINPID=INIT\n");
+    barrier();
+    start.wait().expect_success();
+    delete(&bed, &id);
+
+    // In the foreground it is the runtime that the manager watches.
+    let id = bed.id();
+    let run = runtime.command(["run", "--bundle", bundle.arg(), &id]).env("NOTIFY_SOCKET", &path).start();
+    let heard = heard(&manager, &runtime, &id);
+    assert!(heard.starts_with("READY=1\nMAINPID=") && !heard.contains("INIT"), "{heard}");
+    runtime.command(["kill", &id, "KILL"]).output().expect_success();
+    run.wait().expect_code(128 + 9);
+}
+
+#[test]
+fn a_service_that_ends_before_it_is_ready_is_not_waited_for() {
+    let bed = Testbed::new();
+    let bundle = bed.bundle();
+    let (id, path) = (bed.id(), bed.path().join("manager"));
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let run = ["run", "--detach", "--bundle", bundle.arg(), &id];
+    bed.runtime().command(run).env("NOTIFY_SOCKET", &path).output().expect_success();
+    delete(&bed, &id);
 }

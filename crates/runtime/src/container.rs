@@ -112,6 +112,14 @@ impl Container {
         Ok(self.record.pid > 0 && process::start_time(self.record.pid)? == Some(self.record.start_time))
     }
 
+    /// Its first process, as number and as descriptor; none where it has ended.
+    ///
+    /// # Errors
+    /// Those of pidfd_open(2).
+    pub fn first_process(&self) -> Result<Option<(Pid, OwnedFd)>> {
+        Ok(Pid::from_raw(self.record.pid).zip(self.pidfd()?))
+    }
+
     /// Its first process; none where it has ended.
     pub(crate) fn pidfd(&self) -> Result<Option<OwnedFd>> {
         let Some(pid) = Pid::from_raw(self.record.pid) else { return Ok(None) };

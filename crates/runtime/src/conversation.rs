@@ -26,6 +26,7 @@ pub(crate) struct Conversation<'a> {
 pub(crate) enum Told {
     Hooks,
     Notify(i32),
+    Source(usize),
     Ready,
 }
 
@@ -34,8 +35,9 @@ impl Conversation<'_> {
         match self.end.next().or_fail("read from", "init")? {
             Some(FromInit::Hooks) => Ok(Told::Hooks),
             Some(FromInit::Notify(fd)) => Ok(Told::Notify(fd)),
+            Some(FromInit::Source(index)) => Ok(Told::Source(index)),
             Some(FromInit::Ready) => Ok(Told::Ready),
-            Some(FromInit::Failed(failure)) => Err(failure),
+            Some(FromInit::Failed(failure)) => Err(Failure { of_init: true, ..failure }),
             None => Err(Failure::because(SILENT, "", "it ended without a word")),
         }
     }

@@ -23,7 +23,7 @@ use crate::protocol;
 use crate::rdt::Rdt;
 use crate::spawn::{Spawned, spawn};
 use crate::state::{Lock, Record, StateDir, StateRoot};
-use crate::{Container, hooks, limits, process, sources};
+use crate::{Container, hooks, limits, notify, process, sources};
 
 /// A container that was made, with its first process, of which the caller is the parent.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// What was ignored or went wrong without harm.
     pub warnings: Vec<String>,
+    /// The socket for sd_notify(3), where the program runs already and has one.
+    pub notify: Option<OwnedFd>,
 }
 
 /// Plans a container's start, changing nothing: `--dry-run`.
@@ -84,6 +86,7 @@ struct Prepared {
 impl Prepared {
     fn new(id: &ContainerId, bundle: Bundle, options: &CreateOptions<'_>) -> Result<Self> {
         let Bundle { path: bundle, mut spec, text } = bundle;
+        spec.mounts.extend(options.notify.as_deref().map(notify::mount));
         let empty = Linux::default();
         let linux = spec.linux.as_ref().unwrap_or(&empty);
         let facts = oci::validate::Host {
@@ -156,6 +159,7 @@ impl Making<'_> {
         let linux = Rc::clone(&self.prepared.linux);
         let mut record = self.record(id);
         self.dir.write_config(&self.prepared.text)?;
+        let notify = self.make_notify()?;
         self.make_cgroup(&linux, None)?;
         record.cgroup.clone_from(&self.cgroup);
         if let Some(rdt) = &linux.intel_rdt {
@@ -211,7 +215,14 @@ impl Making<'_> {
             return Err(Failure::because("create", id, "its first process is lost"));
         };
         let container = Container::from_record(root, id.clone(), record);
-        Ok(Created { container, pid, pidfd, warnings })
+        Ok(Created { container, pid, pidfd, warnings, notify })
+    }
+
+    /// For `create` it is `start` that listens.
+    fn make_notify(&self) -> Result<Option<OwnedFd>> {
+        let Some(directory) = &self.options.notify else { return Ok(None) };
+        notify::make_directory(directory)?;
+        self.options.start.then(|| notify::listen(directory)).transpose()
     }
 
     fn record(&self, id: &ContainerId) -> Record {
@@ -382,6 +393,12 @@ impl Making<'_> {
                     let directory = Some(self.prepared.bundle.as_path());
                     hooks::run("prestart", &hooks.prestart, state, directory)?;
                     hooks::run("createRuntime", &hooks.create_runtime, state, directory)?;
+                }
+                Told::Source(index) => {
+                    let Prepared { plan, linux, .. } = &self.prepared;
+                    let tree = sources::open_later(plan, linux, index, conversation.pid)?;
+                    conversation.end.give(&tree).or_fail("speak to", "init")?;
+                    continue;
                 }
                 Told::Notify(fd) => {
                     let pidfd =

@@ -216,7 +216,7 @@ impl Container {
                 Told::Notify(fd) => {
                     hand_over(&executed.pidfd, fd, linux.seccomp.as_ref(), &state, executed.pid)?;
                 }
-                Told::Hooks => {}
+                Told::Hooks | Told::Source(_) => {}
             }
             end.go().or_fail("speak to", "the process")?;
         }

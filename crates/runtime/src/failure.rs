@@ -17,6 +17,9 @@ pub struct Failure {
     pub errno: Option<i32>,
     /// Cause or remedy in words.
     pub detail: String,
+    /// Whether it was the container's first process that failed, and not the runtime.
+    #[serde(skip)]
+    pub of_init: bool,
 }
 
 /// The result of one step.
@@ -28,7 +31,7 @@ impl Failure {
         let error = error.into();
         let errno = error.raw_os_error();
         let detail = if errno.is_some() { String::new() } else { error.to_string() };
-        Self { operation: operation.into(), object: object.to_string(), errno, detail }
+        Self { operation: operation.into(), object: object.to_string(), errno, detail, of_init: false }
     }
 
     /// A failure with a cause in words.
@@ -42,6 +45,7 @@ impl Failure {
             object: object.to_string(),
             errno: None,
             detail: detail.to_string(),
+            of_init: false,
         }
     }
 

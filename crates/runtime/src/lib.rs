@@ -14,6 +14,7 @@ mod hooks;
 mod init;
 mod limits;
 mod netdevice;
+pub mod notify;
 mod options;
 pub mod plan;
 mod process;

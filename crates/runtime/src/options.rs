@@ -36,6 +36,8 @@ pub struct CreateOptions<'a> {
     pub start: bool,
     /// Variables added to the program's environment.
     pub extra_env: Vec<String>,
+    /// Give the container a socket for sd_notify(3), in this directory of its state ([`crate::notify`]).
+    pub notify: Option<PathBuf>,
     /// A detached mount that is the root file system: init attaches it at `root.path` (an empty directory will do)
     /// within the container's mount namespace, so that the host never sees it. Where init may not walk there, from
     /// within a user namespace, it goes over `/` instead.

@@ -8,6 +8,9 @@
 //!   | clone3 ------------------------------------>|
 //!   | id maps, cgroup, network devices            |   (only where the plan has Step::AwaitParent)
 //!   |------------------ Go ---------------------->|   namespaces, mounts, devices
+//!   |<----------------- Source(mount's place) ----|   (only where a bind's source is itself mounted by init)
+//!   | open the tree within init's mounts          |
+//!   |------------------ Go and the tree --------->|
 //!   |<----------------- Hooks --------------------|   (only where there are hooks)
 //!   | prestart and createRuntime hooks            |
 //!   |------------------ Go ---------------------->|   createContainer hooks, pivot_root, credentials
@@ -21,10 +24,14 @@
 //! ```
 //! Init takes end of file for the parent's death and ends itself: a runtime killed half-way leaves no process.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, socketpair,
+};
 
 use crate::failure::Failure;
 
@@ -35,6 +42,8 @@ pub enum FromInit {
     Hooks,
     /// The seccomp filter's listener is this descriptor of mine.
     Notify(i32),
+    /// Open the source of this mount for me.
+    Source(usize),
     /// Only the program is missing.
     Ready,
     /// It ends, for this reason.
@@ -92,6 +101,10 @@ impl InitEnd {
                 packet.push(b'N');
                 packet.extend(fd.to_ne_bytes());
             }
+            FromInit::Source(index) => {
+                packet.push(b'S');
+                packet.extend(index.to_ne_bytes());
+            }
             FromInit::Ready => packet.push(b'R'),
             FromInit::Failed(failure) => {
                 packet.push(b'F');
@@ -100,6 +113,26 @@ impl InitEnd {
         }
         rustix::io::retry_on_intr(|| rustix::io::write(&self.0, &packet))?;
         Ok(())
+    }
+
+    /// Asks for the source of a mount, which comes with the parent's word to go on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the parent is gone.
+    pub fn ask_tree(&self, index: usize) -> io::Result<OwnedFd> {
+        self.say(&FromInit::Source(index))?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut word = [0; 1];
+        let mut buffer = [IoSliceMut::new(&mut word)];
+        rustix::io::retry_on_intr(|| {
+            rustix::net::recvmsg(&self.0, &mut buffer, &mut control, RecvFlags::CMSG_CLOEXEC)
+        })?;
+        let tree = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        tree.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Waits for the parent's word to go on.
@@ -122,7 +155,20 @@ impl ParentEnd {
     /// Those of write(2); `EPIPE` where init is gone.
     pub fn go(&self) -> io::Result<()> {
         // MSG_NOSIGNAL: an init that died must not take the runtime with it.
-        rustix::net::send(&self.0, &[GO], rustix::net::SendFlags::NOSIGNAL)?;
+        rustix::net::send(&self.0, &[GO], SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Lets init go on with what it asked for.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2); `EPIPE` where init is gone.
+    pub fn give(&self, tree: impl AsFd) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [tree.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(&[GO])], &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
@@ -143,6 +189,9 @@ impl ParentEnd {
             [b'R'] => FromInit::Ready,
             [b'N', ref fd @ ..] => {
                 FromInit::Notify(i32::from_ne_bytes(fd.try_into().map_err(|_| invalid())?))
+            }
+            [b'S', ref index @ ..] => {
+                FromInit::Source(usize::from_ne_bytes(index.try_into().map_err(|_| invalid())?))
             }
             [b'F', ref json @ ..] => FromInit::Failed(serde_json::from_slice(json).map_err(|_| invalid())?),
             _ => return Err(invalid()),
@@ -180,12 +229,24 @@ mod tests {
     fn every_message_arrives_as_it_was_sent() {
         let (parent, init) = pair().unwrap();
         let failed = FromInit::Failed(Failure::new("mount", "/x", rustix::io::Errno::BUSY));
-        for message in [FromInit::Hooks, FromInit::Notify(7), FromInit::Ready, failed] {
+        for message in [FromInit::Hooks, FromInit::Notify(7), FromInit::Source(9), FromInit::Ready, failed] {
             init.say(&message).unwrap();
             assert_eq!(parent.next().unwrap(), Some(message));
         }
         parent.go().unwrap();
         init.await_go().unwrap();
+    }
+
+    #[test]
+    fn a_tree_comes_with_the_word_to_go_on() {
+        let (parent, init) = pair().unwrap();
+        let file = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).unwrap();
+        let tree = OwnedFd::from(std::fs::File::open("/").unwrap());
+        parent.give(&tree).unwrap();
+        assert_eq!(file(&init.ask_tree(3).unwrap()), file(&tree));
+        assert_eq!(parent.next().unwrap(), Some(FromInit::Source(3)));
+        parent.go().unwrap();
+        assert_eq!(init.ask_tree(3).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -2,26 +2,40 @@
 //! and no id map can be put on a mount that the host owns.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use namespace::Kind;
 use oci::spec::Linux;
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
 use sys::mount::{MountAttr, MountChange, mount_setattr};
+use sys::process::NamespaceFlags;
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{open_bind, user_namespace};
-use crate::plan::{IdMapPlan, Namespaces, Source, StartPlan, Step};
+use crate::plan::{IdMapPlan, MountPlan, Namespaces, Source, StartPlan, Step};
 
-/// Opens them, by their place in `mounts`; `sources` has those that the caller opened.
+/// A source that init does not open itself.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It is there.
+    Tree(OwnedFd),
+    /// Init makes mounts below it before, and asks for it then.
+    Later,
+}
+
+/// Opens them, by their place in `mounts`; `trees` has those that the caller opened.
 pub(crate) fn open(
     plan: &StartPlan,
     linux: &Linux,
     rootless: bool,
-    mut sources: BTreeMap<usize, OwnedFd>,
-) -> Result<BTreeMap<usize, OwnedFd>> {
+    trees: BTreeMap<usize, OwnedFd>,
+) -> Result<BTreeMap<usize, Opened>> {
     let for_user = plan.namespaces.has(Kind::User) && !rootless;
+    let mut sources: BTreeMap<_, _> =
+        trees.into_iter().map(|(index, tree)| (index, Opened::Tree(tree))).collect();
     for step in &plan.init {
         let Step::Mount(mount) = step else { continue };
         let Source::Bind { path, recursive, link } = &mount.source else { continue };
@@ -29,17 +43,67 @@ pub(crate) fn open(
             continue;
         }
         let tree = match sources.remove(&mount.index) {
-            Some(tree) => tree,
-            None => open_bind(path, *recursive, *link)?,
+            Some(Opened::Tree(tree)) => tree,
+            _ if mount.within_root => {
+                sources.insert(mount.index, Opened::Later);
+                continue;
+            }
+            _ => open_bind(path, *recursive, *link)?,
         };
-        let slave = MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
-        mount_setattr(tree.as_fd(), c"", &slave).or_fail_at("make slave", path)?;
-        if let Some(map) = &mount.idmap {
-            map_ids(&tree, path, map, linux, &plan.namespaces)?;
-        }
-        sources.insert(mount.index, tree);
+        sources.insert(mount.index, Opened::Tree(adapted(tree, mount, path, linux, &plan.namespaces)?));
     }
     Ok(sources)
+}
+
+/// Opens one that init asks for, as it is among init's mounts by now.
+pub(crate) fn open_later(plan: &StartPlan, linux: &Linux, index: usize, init: Pid) -> Result<OwnedFd> {
+    let asked = plan.init.iter().find_map(|step| match step {
+        Step::Mount(mount) if mount.index == index => Some(mount),
+        _ => None,
+    });
+    let Some((mount, Source::Bind { path, recursive, link })) = asked.map(|mount| (mount, &mount.source))
+    else {
+        return Err(Failure::because("open", format!("the source of mounts[{index}]"), "it is no bind"));
+    };
+    let tree = among_mounts_of(init, || open_bind(path, *recursive, *link))?;
+    adapted(tree, mount, path, linux, &plan.namespaces)
+}
+
+/// Calls `act` in the mount namespace of `init`, and comes back.
+fn among_mounts_of<T>(init: Pid, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let open = |path: &str| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).or_fail("open", path)
+    };
+    let (root, directory, own) = (open("/")?, open(".")?, open("/proc/self/ns/mnt")?);
+    let theirs = open(&format!("/proc/{}/ns/mnt", init.as_raw_nonzero()))?;
+    let enter = |namespace: &OwnedFd| sys::process::setns(namespace.as_fd(), NamespaceFlags::MOUNT);
+    enter(&theirs).or_fail("join", "the mount namespace of init")?;
+    let done = act();
+    let back = || -> io::Result<()> {
+        enter(&own)?;
+        rustix::process::fchdir(&root)?;
+        rustix::process::chroot(".")?;
+        Ok(rustix::process::fchdir(&directory)?)
+    };
+    back().or_fail("return to", "the own mount namespace")?;
+    done
+}
+
+/// The tree as init attaches it: nothing that is mounted inside comes out, and ids are mapped.
+fn adapted(
+    tree: OwnedFd,
+    mount: &MountPlan,
+    path: &Path,
+    linux: &Linux,
+    namespaces: &Namespaces,
+) -> Result<OwnedFd> {
+    let slave = MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
+    mount_setattr(tree.as_fd(), c"", &slave).or_fail_at("make slave", path)?;
+    if let Some(map) = &mount.idmap {
+        map_ids(&tree, path, map, linux, namespaces)?;
+    }
+    Ok(tree)
 }
 
 fn map_ids(

@@ -142,10 +142,10 @@ impl Request {
     }
 }
 
-/// A copy beside the binary, for berth is what it is called, and some suites resolve links.
+/// A copy beside the binary, for berth is what it is called, and some suites resolve links. Some look for the name too.
 fn berth_oci() -> Outcome<PathBuf> {
     let binary = berth::build(berth::Profile::Release)?;
-    let copy = binary.with_file_name("berth-oci");
+    let copy = binary.with_file_name("runc");
     std::fs::copy(&binary, &copy).context(copy.display())?;
     Ok(copy)
 }

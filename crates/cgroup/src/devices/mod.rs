@@ -35,6 +35,8 @@ impl Access {
                 'r' => Self::READ,
                 'w' => Self::WRITE,
                 'm' => Self::MKNOD,
+                // Some write it for all; with runc it has no effect.
+                'a' => Self::default(),
                 _ => return None,
             };
             Some(Self(access.0 | bit.0))

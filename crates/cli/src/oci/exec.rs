@@ -86,6 +86,8 @@ impl Exec {
         let cgroup =
             SubPath::parse(&self.cgroup).map_err(|error| Failure::because("use", "--cgroup", error))?;
         check_open(self.preserve_fds)?;
+        // The words of these lines are runc's, for callers look for them.
+        log.debug(&format!("nsexec container setup: a process joins {}", self.id));
         let executed = container.exec(
             &process,
             ExecOptions {
@@ -98,16 +100,17 @@ impl Exec {
                 stdio: None,
             },
         )?;
-        log.debug(&format!("process {} runs in container {}", executed.pid, self.id));
+        log.debug(&format!("child process in init(): process {} has joined", executed.pid));
+        log.debug(&format!("setns_init: about to exec {:?}: done", process.args));
         if process.exec_cpu_affinity.is_some_and(|affinity| !affinity.initial.is_empty()) {
-            // The runtime has it too, which entered the container. The words are runc's, for callers look for them.
+            // The runtime has it too, which entered the container.
             log.debug(&format!("nsexec: affinity: {:#x}", own_affinity()));
         }
         if let Some(path) = &self.pidfd_socket {
             super::console::send_pidfd(path, &executed.pidfd)?;
         }
         match supervisor {
-            Some(supervisor) => supervisor.run(executed.pid, &executed.pidfd, console),
+            Some(supervisor) => supervisor.run(executed.pid, &executed.pidfd, console, None),
             None => Ok(0),
         }
     }

@@ -9,6 +9,7 @@ use runtime::{Bundle, CreateOptions, Created, Failure};
 
 use super::console::Console;
 use super::log::Log;
+use super::notify::{self, Notify};
 use super::supervise::Supervisor;
 use super::{Global, Outcome, container_id};
 
@@ -72,8 +73,9 @@ impl Create {
         let id = container_id(&self.launch.id)?;
         let bundle = self.launch.bundle()?;
         let console = Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), true)?;
+        log.debug(&format!("nsexec container setup: {id} is created"));
         let created = self.launch.create(global, &id, bundle, &console, false)?;
-        warn(log, &created);
+        tell(log, &created);
         Ok(0)
     }
 }
@@ -88,10 +90,22 @@ impl Run {
         let console =
             Console::new(bundle.has_terminal(), self.launch.console_socket.as_deref(), self.detach)?;
         let supervisor = if self.detach { None } else { Some(Supervisor::new(!self.no_subreaper)?) };
-        let created = self.launch.create(global, &id, bundle, &console, true)?;
-        warn(log, &created);
-        let Some(supervisor) = supervisor else { return Ok(0) };
-        let code = supervisor.run(created.pid, &created.pidfd, console).inspect_err(|_| {
+        log.debug(&format!("nsexec container setup: {id} is created and started"));
+        let mut created = self.launch.create(global, &id, bundle, &console, true)?;
+        tell(log, &created);
+        let notify = created.notify.take().map(Notify::new).transpose();
+        let notify = notify.map(Option::flatten).unwrap_or_else(|failure| {
+            // The program runs, and whoever waits for its readiness will find that out.
+            log.warning(&failure.to_string());
+            None
+        });
+        let Some(supervisor) = supervisor else {
+            if let Some(notify) = notify {
+                notify.until_ready(created.pid, &created.pidfd)?;
+            }
+            return Ok(0);
+        };
+        let code = supervisor.run(created.pid, &created.pidfd, console, notify).inspect_err(|_| {
             // Nobody is left who would: the first failure is the one to tell.
             let _ = created.container.delete(true);
         })?;
@@ -102,8 +116,14 @@ impl Run {
     }
 }
 
-fn warn(log: &Log, created: &Created) {
-    log.debug(&format!("container {} has first process {}", created.container.id(), created.pid));
+/// What was done, in runc's words, which its callers look for.
+fn tell(log: &Log, created: &Created) {
+    log.debug(&format!(
+        "child process in init(): container {} has first process {}",
+        created.container.id(),
+        created.pid
+    ));
+    log.debug("init: closing the pipe to signal completion");
     created.warnings.iter().for_each(|warning| log.warning(warning));
 }
 
@@ -127,8 +147,12 @@ impl Launch {
         console: &Console,
         start: bool,
     ) -> Result<Created, Failure> {
-        let options = self.options(global, console, start)?;
-        let created = runtime::create(&global.state_root(), id, bundle, options)?;
+        let (root, mut options) = (global.state_root(), self.options(global, console, start)?);
+        if notify::is_wanted() {
+            options.notify = Some(runtime::notify::directory(&root, id));
+            options.extra_env.push(runtime::notify::VARIABLE.to_owned());
+        }
+        let created = runtime::create(&root, id, bundle, options)?;
         if let Some(path) = &self.pidfd_socket {
             super::console::send_pidfd(path, &created.pidfd).inspect_err(|_| {
                 // A container that its caller was told nothing of must not stay.

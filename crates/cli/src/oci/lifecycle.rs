@@ -3,6 +3,7 @@
 use clap::Args;
 use runtime::{Container, Failure};
 
+use super::notify::Notify;
 use super::{Global, Outcome, signal};
 
 /// A container.
@@ -19,7 +20,13 @@ impl Target {
 }
 
 pub fn start(target: &Target, global: &Global) -> Outcome {
-    target.open(global)?.start()?;
+    let container = target.open(global)?;
+    let directory = runtime::notify::directory(&global.state_root(), container.id());
+    let notify = Notify::of(&container, &directory)?;
+    container.start()?;
+    if let (Some(notify), Some((pid, pidfd))) = (notify, container.first_process()?) {
+        notify.until_ready(pid, &pidfd)?;
+    }
     Ok(0)
 }
 

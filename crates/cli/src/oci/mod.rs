@@ -8,6 +8,7 @@ mod launch;
 mod lifecycle;
 mod list;
 mod log;
+mod notify;
 mod parse;
 mod ps;
 mod signal;
@@ -24,7 +25,7 @@ use ::oci::ContainerId;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use runtime::{Container, Failure, StateRoot};
 
-/// OCI runtime: creates and runs containers from bundles
+/// Open Container Initiative runtime: creates and runs containers from bundles
 #[derive(Parser)]
 #[command(
     name = "berth-oci",
@@ -153,9 +154,11 @@ pub fn command() -> clap::Command {
 /// Runs the OCI runtime.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     if args.len() == 2 && (args[1] == "--version" || args[1] == "-v") {
-        println!("berth-oci version {}\nspec: {}", env!("CARGO_PKG_VERSION"), ::oci::spec::VERSION);
+        let (name, version) = (parse::called(&args), env!("CARGO_PKG_VERSION"));
+        println!("{name} version {version}\ncommit: berth v{version}\nspec: {}", ::oci::spec::VERSION);
         return ExitCode::SUCCESS;
     }
+    let called = parse::called(&args);
     // Before anything is opened, for what makes a container or enters one starts again from a copy of this binary.
     let makes = |arg: &OsString| arg == "create" || arg == "run" || arg == "exec";
     let left = if args.iter().any(makes) { runtime::leave_host_binary(None) } else { Ok(()) };
@@ -163,6 +166,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            if let Some(topic) = parse::unknown_command(&error) {
+                eprintln!("No help topic for '{topic}'");
+            }
             // runc exits with 1 for wrong flags, and so do its callers expect it.
             return ExitCode::from(u8::from(error.use_stderr()));
         }
@@ -176,13 +182,26 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     };
     // Others are the program's own, and a failed exec must be told from a program that failed.
     let failed = if matches!(command, Command::Exec(_)) { 255 } else { 1 };
+    let making = match command {
+        Command::Create(_) => Some("create"),
+        Command::Run(_) => Some("run"),
+        _ => None,
+    };
     match run(&global, &log, command, left) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            log.error(&failure.to_string());
+            let words = making.filter(|_| called == "runc").map(|command| runc_words(command, &failure));
+            log.error(&format!("{}{failure}", words.unwrap_or_default()));
             ExitCode::from(failed)
         }
     }
+}
+
+/// What comes before the cause in runc's errors. Under its name so do ours, for scripts that look for it.
+fn runc_words(command: &str, failure: &Failure) -> String {
+    let place =
+        if failure.of_init { "unable to start container process: error during container init: " } else { "" };
+    format!("runc {command} failed: {place}")
 }
 
 fn run(global: &Global, log: &log::Log, command: Command, left: Result<(), Failure>) -> Outcome {

@@ -1,9 +1,10 @@
 //! From arguments to a command. Clap's tree of all commands takes longer to build than most commands to run: so the
 //! one that is named is tried alone, and the whole is built for whoever is in need of words.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
-use clap::error::Error;
+use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Args, CommandFactory, FromArgMatches};
 
 use super::{Cli, Global, events, exec, launch, lifecycle, list, ps, spec, update};
@@ -37,7 +38,21 @@ const COMMANDS: [(&str, Augment); 14] = [
 /// Clap's, of the whole tree: help is one.
 pub fn parse(args: Vec<OsString>) -> Result<Cli, Error> {
     let alone = alone(&args).and_then(|tree| read(tree, args.clone()).ok());
-    alone.map_or_else(|| read(whole(), args), Ok)
+    alone.map_or_else(|| read(whole(&called(&args)), args), Ok)
+}
+
+/// What the runtime was called as: callers tell by it whose flags to use.
+pub fn called(args: &[OsString]) -> String {
+    let name = args.first().and_then(|arg| Path::new(arg).file_name());
+    name.map_or_else(|| "berth-oci".into(), OsStr::to_string_lossy).into_owned()
+}
+
+/// The command that there is not.
+pub fn unknown_command(error: &Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => Some(name),
+        _ => None,
+    }
 }
 
 fn read(tree: clap::Command, args: Vec<OsString>) -> Result<Cli, Error> {
@@ -45,9 +60,10 @@ fn read(tree: clap::Command, args: Vec<OsString>) -> Result<Cli, Error> {
 }
 
 /// All commands.
-fn whole() -> clap::Command {
-    Cli::command().help_template(help("berth-oci")).mut_subcommands(|command| {
-        let template = help(&format!("berth-oci {}", command.get_name()));
+fn whole(called: &str) -> clap::Command {
+    let tree = Cli::command().bin_name(called).help_template(help(called));
+    tree.mut_subcommands(|command| {
+        let template = help(&format!("{called} {}", command.get_name()));
         command.help_template(template)
     })
 }
@@ -99,7 +115,7 @@ mod tests {
         ] {
             let args: Vec<OsString> = line.split(' ').map(Into::into).collect();
             let of = |cli: &Cli| format!("{:?} {}", cli.global, cli.command.name());
-            assert_eq!(of(&parsed(line).unwrap()), of(&read(whole(), args).unwrap()), "{line}");
+            assert_eq!(of(&parsed(line).unwrap()), of(&read(whole("berth-oci"), args).unwrap()), "{line}");
         }
         assert!(matches!(parsed("berth-oci --root run create start").unwrap().command, Command::Create(_)));
     }
@@ -109,7 +125,10 @@ mod tests {
         let error = parsed("berth-oci delete").err().unwrap().to_string();
         assert!(error.contains("berth-oci delete"), "{error}");
         assert!(parsed("berth-oci").is_err());
-        assert!(parsed("berth-oci strat id").err().unwrap().to_string().contains("start"));
+        let misspelt = parsed("berth-oci strat id").err().unwrap();
+        assert!(misspelt.to_string().contains("start"));
+        assert_eq!(unknown_command(&misspelt), Some("strat"));
+        assert_eq!(unknown_command(&parsed("berth-oci start").err().unwrap()), None);
         assert!(
             parsed("berth-oci start --help")
                 .err()
@@ -117,5 +136,7 @@ mod tests {
                 .to_string()
                 .starts_with("NAME:\n   berth-oci start - ")
         );
+        let help = parsed("/usr/sbin/runc --help").err().unwrap().to_string();
+        assert!(help.starts_with("NAME:\n   runc - Open Container Initiative runtime"), "{help}");
     }
 }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
 use super::console::Console;
+use super::notify::Notify;
 
 /// Holds signals back from the time before the process exists, so that none is lost.
 pub struct Supervisor {
@@ -27,13 +28,21 @@ impl Supervisor {
     }
 
     /// Goes with the process to its end; gives its exit code, 128 and the signal where one killed it.
-    pub fn run(self, pid: Pid, pidfd: &OwnedFd, console: Console) -> Result<u8, Failure> {
+    pub fn run(
+        self,
+        pid: Pid,
+        pidfd: &OwnedFd,
+        console: Console,
+        mut notify: Option<Notify>,
+    ) -> Result<u8, Failure> {
         let controller = console.controller()?;
         let raw = controller.as_ref().map(|_| RawMode::enter()).transpose()?;
         let mut relay = controller.map(|controller| Relay::new(controller, None)).transpose()?;
         relay.iter().for_each(Relay::copy_size);
         loop {
-            self.wait(pidfd, relay.as_ref())?;
+            self.wait(pidfd, relay.as_ref(), notify.as_ref())?;
+            // To the service manager this process is the service: it lives as long as the program.
+            notify = notify.filter(|notify| matches!(notify.pass(rustix::process::getpid()), Ok(false)));
             if let Some(relay) = &mut relay {
                 relay.pass()?;
             }
@@ -55,11 +64,12 @@ impl Supervisor {
         }
     }
 
-    fn wait(&self, pidfd: &OwnedFd, relay: Option<&Relay>) -> Result<(), Failure> {
+    fn wait(&self, pidfd: &OwnedFd, relay: Option<&Relay>, notify: Option<&Notify>) -> Result<(), Failure> {
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
         ];
+        fds.extend(notify.map(|notify| PollFd::from_borrowed_fd(notify.as_fd(), PollFlags::IN)));
         if let Some(relay) = relay {
             relay.add_to(&mut fds);
         }

@@ -147,11 +147,22 @@ fn intel_rdt(rdt: &IntelRdt) -> Checked {
     no_nul(class, || "linux.intelRdt.closID".into())
 }
 
+/// How many numbers a list like `0-3,7` has; those that are none count as one each.
+fn count_of(list: &str) -> u64 {
+    let of = |range: &str| {
+        let (first, last) = range.split_once('-')?;
+        last.trim().parse::<u64>().ok()?.checked_sub(first.trim().parse().ok()?)?.checked_add(1)
+    };
+    list.split(',').map(|range| of(range).unwrap_or(1)).fold(0, u64::saturating_add)
+}
+
 /// set_mempolicy(2): which mode takes nodes.
 fn memory_policy(policy: &MemoryPolicy) -> Checked {
     let has_nodes = !policy.nodes.trim().is_empty();
     let problem = match policy.mode.as_str() {
-        "MPOL_DEFAULT" | "MPOL_LOCAL" if has_nodes => "memory policy mode requires 0 nodes",
+        "MPOL_DEFAULT" | "MPOL_LOCAL" if has_nodes => {
+            &*format!("memory policy mode requires 0 nodes but got {}", count_of(&policy.nodes))
+        }
         "MPOL_BIND" | "MPOL_INTERLEAVE" | "MPOL_PREFERRED_MANY" | "MPOL_WEIGHTED_INTERLEAVE"
             if !has_nodes =>
         {

@@ -29,6 +29,7 @@ use oci::spec::{Hook, Process, State, Status};
 use crate::failure::{Failure, OrFail, Result};
 use crate::plan::Step;
 use crate::protocol::{FromInit, InitEnd};
+use crate::sources::Opened;
 
 pub(crate) use cgroup_mount::CgroupView;
 pub use idmap::user_namespace;
@@ -57,8 +58,8 @@ pub(crate) struct Init<'a> {
     pub namespaces: Vec<NamespaceFile>,
     /// The container's first process, for exec.
     pub container: Option<OwnedFd>,
-    /// Trees that the parent opened since init can't: by their place in `mounts`.
-    pub sources: BTreeMap<usize, OwnedFd>,
+    /// What the parent opens since init can't: by its place in `mounts`.
+    pub sources: BTreeMap<usize, Opened>,
     /// The root file system as a detached mount.
     pub rootfs: Option<OwnedFd>,
     /// What becomes stdin, stdout and stderr.

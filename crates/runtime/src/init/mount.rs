@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
-use sys::mount::{MountChange, mount_setattr};
+use sys::mount::{MountAttr, MountChange, mount_setattr};
 
 use super::tree::{file_type, open_in, open_plain};
 use super::{Init, copy_up, root};
 use crate::failure::{Failure, OrFail, Result};
-use crate::plan::{Change, Link, MountPlan, Source};
+use crate::plan::{Change, Link, MountPlan, Source, option_names};
+use crate::sources::Opened;
 
 /// Attaches a detached mount.
 pub(super) fn attach(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
@@ -105,8 +106,13 @@ impl Init<'_> {
         recursive: bool,
         link: Link,
     ) -> Result<Option<OwnedFd>> {
-        let opened = self.sources.remove(&plan.index);
-        let tree = opened.map_or_else(|| open_bind(path, recursive, link), Ok)?;
+        let tree = match self.sources.remove(&plan.index) {
+            Some(Opened::Tree(tree)) => tree,
+            Some(Opened::Later) => {
+                self.parent()?.ask_tree(plan.index).or_fail_at("ask the runtime for", path)?
+            }
+            None => open_bind(path, recursive, link)?,
+        };
         let kind = file_type(&tree).or_fail_at("stat", path)?;
         if link == Link::Copy && kind == FileType::Symlink {
             return self.copy_link(&tree, &plan.destination).map(|()| None);
@@ -120,10 +126,17 @@ impl Init<'_> {
         } else {
             self.file(destination)?
         };
-        let magic = rustix::fs::fstatfs(&tree).or_fail_at("statfs", path)?.f_type;
+        let about = rustix::fs::fstatfs(&tree).or_fail_at("statfs", path)?;
+        let magic = about.f_type;
         let is_proc = magic == rustix::fs::PROC_SUPER_MAGIC;
         self.check_place(&target, is_proc)?;
-        place(plan, &tree, &target)?;
+        let own = plan.bind_change(attributes(about.f_flags as u64)).map_err(|locked| {
+            Failure::new("set attributes of", &plan.destination, Errno::PERM).hint(format!(
+                "within a user namespace the source's {} can't be changed",
+                option_names(locked)
+            ))
+        })?;
+        place(&MountPlan { own, ..plan.clone() }, &tree, &target)?;
         Ok((is_proc || magic == libc::SYSFS_MAGIC).then_some(tree))
     }
 
@@ -200,6 +213,27 @@ impl Init<'_> {
     }
 }
 
+/// What statfs(2) says of a mount, as attributes.
+fn attributes(flags: u64) -> MountAttr {
+    let table = [
+        (libc::ST_RDONLY, MountAttr::RDONLY),
+        (libc::ST_NOSUID, MountAttr::NOSUID),
+        (libc::ST_NODEV, MountAttr::NODEV),
+        (libc::ST_NOEXEC, MountAttr::NOEXEC),
+        (libc::ST_NODIRATIME, MountAttr::NODIRATIME),
+        (libc::ST_NOATIME, MountAttr::NOATIME),
+        (ST_NOSYMFOLLOW, MountAttr::NOSYMFOLLOW),
+    ];
+    let has = |flag: u64| flags & flag != 0;
+    let named = table.into_iter().filter(|(flag, _)| has(*flag)).map(|(_, attribute)| attribute);
+    // statfs(2) has no flag for strict access times: they are what is neither of the others.
+    let strict = !has(libc::ST_NOATIME) && !has(libc::ST_RELATIME);
+    named.chain(strict.then_some(MountAttr::STRICTATIME)).collect()
+}
+
+/// From linux/statfs.h.
+const ST_NOSYMFOLLOW: u64 = 0x2000;
+
 /// Gives a mount its attributes.
 fn change(plan: &MountPlan, mount: &OwnedFd) -> Result<()> {
     let set = |change: Change, recursive| {
@@ -269,6 +303,6 @@ pub(super) fn empty_directory() -> Result<OwnedFd> {
     let options = [("size", "0"), ("nr_inodes", "1"), ("mode", "555")];
     let options = options.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
     let tree = new_file_system("tmpfs", "tmpfs", &options)?;
-    root::set(&tree, sys::mount::MountAttr::RDONLY).or_fail("make read-only", "an empty tmpfs")?;
+    root::set(&tree, MountAttr::RDONLY).or_fail("make read-only", "an empty tmpfs")?;
     Ok(tree)
 }

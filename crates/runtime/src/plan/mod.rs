@@ -17,6 +17,7 @@ use oci::spec::{Hooks, Linux, Process, Root, Spec};
 use sys::process::NamespaceFlags;
 
 pub use exec::{ExecFacts, exec_steps};
+pub(crate) use mount::option_names;
 pub use mount::{Change, IdMapPlan, Link, MountPlan, Propagation, Source};
 pub use namespaces::Namespaces;
 pub use process::{memory_policy, number_list, personality, rlimits};
@@ -136,10 +137,9 @@ impl<'a> Builder<'a> {
             if let Ok(inside) = Path::new(&plan.destination).strip_prefix(&root_path) {
                 plan.destination = format!("/{}", inside.display());
             }
-            // From within a user namespace flags of the host's mounts can't be taken away.
-            if !namespaces.has(Kind::User) {
-                plan.take_flags_literally();
-            }
+            plan.locked = namespaces.has(Kind::User);
+            plan.within_root =
+                matches!(&plan.source, Source::Bind { path, .. } if path.starts_with(&root_path));
             plan
         });
         Self { spec, process, root, linux, namespaces, facts, mounts: mounts.collect() }

@@ -27,6 +27,10 @@ pub struct MountPlan {
     pub idmap: Option<IdMapPlan>,
     /// Don't follow a symbolic link at the destination's end.
     pub nofollow: bool,
+    /// The source lies within the root file system: what is mounted there by then belongs to it.
+    pub within_root: bool,
+    /// Within a user namespace, no flag of the source can be taken away.
+    pub locked: bool,
 }
 
 /// What is mounted.
@@ -220,24 +224,49 @@ impl MountPlan {
             readonly_later,
             idmap,
             nofollow: parsed.nofollow,
+            within_root: false,
+            locked: false,
         }
+    }
+
+    /// What becomes of the attributes of a bind whose source has `inherited`. One whose options name any flag has just
+    /// these, and not those of its source; one that names none keeps them (runc's way, which mount(8) takes only with
+    /// `remount`). Within a user namespace those that the kernel locks stay.
+    ///
+    /// # Errors
+    /// What the options take away, but can't.
+    pub fn bind_change(&self, inherited: MountAttr) -> Result<Change, MountAttr> {
+        let Change { set, clear } = self.own;
+        if self.own.is_empty() {
+            return Ok(self.own);
+        }
+        let mut literal = Change { set, clear: clear | (FLAGS - set) };
+        let chosen = (set | clear) & TIMES;
+        let names_times = !(set & TIMES).is_empty() || clear.contains(MountAttr::ATIME);
+        literal.clear -= chosen;
+        if names_times {
+            literal.clear |= TIMES - (set & MountAttr::NODIRATIME);
+        }
+        if !self.locked {
+            return Ok(literal);
+        }
+        let lost = inherited & clear & LOCKED;
+        let moved = if names_times { (inherited ^ set) & TIMES } else { MountAttr::empty() };
+        if !(lost | moved).is_empty() {
+            return Err(lost | (inherited & moved));
+        }
+        literal.clear -= inherited & LOCKED;
+        Ok(literal)
     }
 }
 
-impl MountPlan {
-    /// A bind whose options name any flag has just these, and not those of its source; one that names none keeps them
-    /// (runc's way, which mount(8) takes only with `remount`).
-    pub fn take_flags_literally(&mut self) {
-        if matches!(self.source, Source::Bind { .. }) && !self.own.is_empty() {
-            let all = MountAttr::RDONLY
-                | MountAttr::NOSUID
-                | MountAttr::NODEV
-                | MountAttr::NOEXEC
-                | MountAttr::NOSYMFOLLOW;
-            self.own.clear |= all - self.own.set;
-        }
-    }
-}
+/// Flags that a bind has or has not.
+const FLAGS: MountAttr = LOCKED.union(MountAttr::NOSYMFOLLOW);
+/// Those that the kernel locks when a mount comes into another user namespace; so are all of [`TIMES`].
+const LOCKED: MountAttr =
+    MountAttr::RDONLY.union(MountAttr::NOSUID).union(MountAttr::NODEV).union(MountAttr::NOEXEC);
+/// Access times: one choice for files, one for directories. Whoever makes one makes both.
+const TIMES: MountAttr = MountAttr::ATIME.union(MountAttr::NODIRATIME);
 
 /// What the options of one mount say.
 struct Parsed {
@@ -344,10 +373,10 @@ impl fmt::Display for MountPlan {
             Source::Remount => write!(f, "change the mount at {}", self.destination)?,
         }
         if !self.own.set.is_empty() {
-            write!(f, " set {}", names(self.own.set))?;
+            write!(f, " set {}", option_names(self.own.set))?;
         }
         if !self.tree.set.is_empty() {
-            write!(f, " set recursively {}", names(self.tree.set))?;
+            write!(f, " set recursively {}", option_names(self.tree.set))?;
         }
         if self.idmap.is_some() {
             f.write_str(" with ids mapped")?;
@@ -356,8 +385,10 @@ impl fmt::Display for MountPlan {
     }
 }
 
-fn names(attributes: MountAttr) -> String {
-    attributes.iter_names().map(|(name, _)| name.to_lowercase()).collect::<Vec<_>>().join(",")
+/// The options that set these attributes.
+pub fn option_names(attributes: MountAttr) -> String {
+    let option = |name: &str| if name == "RDONLY" { "ro".to_owned() } else { name.to_lowercase() };
+    attributes.iter_names().map(|(name, _)| option(name)).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -394,15 +425,35 @@ mod tests {
         assert_eq!(both.clear, MountAttr::ATIME);
     }
 
+    /// The attributes of a bind of a source with `inherited`.
+    fn bound(options: &[&str], locked: bool, inherited: MountAttr) -> Result<MountAttr, MountAttr> {
+        let plan = MountPlan { locked, ..plan("bind", options) };
+        let Change { set, clear } = plan.bind_change(inherited)?;
+        Ok((inherited - clear) | set)
+    }
+
     #[test]
     fn a_bind_with_any_flag_has_just_these() {
-        let mut named = plan("", &["bind", "ro", "exec"]);
-        named.take_flags_literally();
-        assert_eq!(named.own.set, MountAttr::RDONLY);
-        assert!(named.own.clear.contains(MountAttr::NOSUID | MountAttr::NODEV | MountAttr::NOEXEC));
-        let mut plain = plan("", &["bind", "rprivate"]);
-        plain.take_flags_literally();
-        assert!(plain.own.is_empty());
+        let source = MountAttr::NOSUID | MountAttr::NOEXEC | MountAttr::NOSYMFOLLOW | MountAttr::NODIRATIME;
+        let kept = MountAttr::NODIRATIME;
+        assert_eq!(bound(&["ro", "exec"], false, source), Ok(MountAttr::RDONLY | kept));
+        assert_eq!(bound(&["dev"], false, source), Ok(kept));
+        assert_eq!(bound(&["rprivate"], false, source), Ok(source));
+        assert_eq!(bound(&["relatime"], false, source | MountAttr::NOATIME), Ok(MountAttr::empty()));
+        assert_eq!(bound(&["nodiratime"], false, MountAttr::NOATIME), Ok(MountAttr::NODIRATIME));
+        assert_eq!(bound(&["diratime"], false, MountAttr::NOATIME), Ok(MountAttr::NOATIME));
+    }
+
+    #[test]
+    fn within_a_user_namespace_flags_of_the_source_stay() {
+        let source = MountAttr::NOSUID | MountAttr::NOSYMFOLLOW;
+        assert_eq!(bound(&["ro"], true, source), Ok(MountAttr::NOSUID | MountAttr::RDONLY));
+        assert_eq!(bound(&["suid"], true, source), Err(MountAttr::NOSUID));
+        assert_eq!(bound(&["rw", "noatime"], true, MountAttr::NOATIME), Ok(MountAttr::NOATIME));
+        assert_eq!(bound(&["relatime"], true, MountAttr::NOATIME), Err(MountAttr::NOATIME));
+        assert!(bound(&["strictatime"], true, MountAttr::empty()).is_err());
+        assert!(bound(&["noatime"], true, MountAttr::NODIRATIME).is_err());
+        assert_eq!(bound(&["norelatime"], true, MountAttr::NOATIME), Ok(MountAttr::NOATIME));
     }
 
     #[test]
