@@ -2,7 +2,7 @@
 
 mod logs;
 mod many;
-mod peers;
+pub mod peers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::Options;
 use crate::bundle::{self, Scratch, Variant};
+use crate::image::tools;
 use crate::measure::{Contestant, race, time, time_silent};
 use crate::report::{Goal, Report};
 use peers::{Engine, IMAGE};
@@ -36,7 +37,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let directory = directory.join(format!("berth-bench-engine-{}", std::process::id()));
     std::fs::create_dir_all(&directory).map_err(|error| format!("make {}: {error}", directory.display()))?;
     let _removed = Scratch(directory.clone());
-    let (engines, failures) = peers::all(options, &directory)?;
+    let (engines, failures) = peers::all(options, &directory, tools::dockerd)?;
     let mut report = Report::new(options);
     for engine in &engines {
         report.note(&format!("- {}: {}", engine.name, engine.version()));

@@ -1,4 +1,4 @@
-//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci|image|engine`.
+//! berth's speed beside that of its peers, all in one run: `cargo xtask bench oci|image|engine|network`.
 //!
 //! Every figure is the median of runs that take turns, so that what else the machine does hits all alike, after some
 //! that are not counted.
@@ -7,6 +7,7 @@ mod bundle;
 mod engine;
 mod image;
 mod measure;
+mod network;
 mod oci;
 mod report;
 
@@ -48,9 +49,11 @@ impl Options {
 }
 
 const USAGE: &str = "usage: bench oci --berth PATH [--runs N] [--quick] [--peer NAME=PATH]… [--cpus 0,1] [--clock wall|cpu]
-                 [--markdown FILE]
+                 [--markdown FILE] [--json FILE]
        bench engine --berth PATH [--runs N] [--quick] [--tools podman,docker] [--figures run,detach,exec,bridge,many,logs]
-                    [--scratch DIR] [--cpus 0,1] [--markdown FILE]
+                    [--scratch DIR] [--cpus 0,1] [--markdown FILE] [--json FILE]
+       bench network --berth PATH [--runs N] [--quick] [--tools podman,docker] [--figures run,traffic,names,many]
+                     [--scratch DIR] [--cpus 0,1] [--markdown FILE] [--json FILE]
        bench image --berth PATH [--runs N] [--quick] [--tools podman,ctr,skopeo+umoci,docker]
                    [--figures gzip,zstd,small,present,load,images,push] [--scratch DIR] [--markdown FILE] [--json FILE]";
 
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         (Some("oci"), Ok(options)) => oci::run(&options),
         (Some("engine"), Ok(options)) => engine::run(&options),
         (Some("image"), Ok(options)) => image::run(&options),
+        (Some("network"), Ok(options)) => network::run(&options),
         (_, Err(problem)) => Err(format!("{problem}\n{USAGE}")),
         _ => Err(USAGE.to_owned()),
     };

@@ -81,12 +81,15 @@ pub fn race(contestants: Vec<Contestant<'_>>, warm_up: usize, runs: usize) -> (V
             }
         });
     }
-    let figures = times.into_iter().filter(|(_, times)| !times.is_empty()).map(|(contestant, mut times)| {
-        times.sort();
-        let at = |part: usize| times[(times.len() - 1) * part / 10];
-        Figure { name: contestant.name, median: at(5), tenth: at(1), ninetieth: at(9) }
-    });
-    (figures.collect(), failures)
+    let figures = times.into_iter().filter(|(_, times)| !times.is_empty());
+    (figures.map(|(contestant, times)| summary(&contestant.name, times)).collect(), failures)
+}
+
+/// What times come to; there is one at least.
+pub fn summary(name: &str, mut times: Vec<Duration>) -> Figure {
+    times.sort();
+    let at = |part: usize| times[(times.len() - 1) * part / 10];
+    Figure { name: name.to_owned(), median: at(5), tenth: at(1), ninetieth: at(9) }
 }
 
 /// Runs a command to its end; the time from before its start to after its end.

@@ -20,6 +20,9 @@ pub struct Goal {
 pub struct Report {
     text: String,
     markdown: Option<std::path::PathBuf>,
+    json: Option<std::path::PathBuf>,
+    /// The same for programs.
+    figures: Vec<serde_json::Value>,
     missed: usize,
 }
 
@@ -35,7 +38,8 @@ impl Report {
             "Medians of {} runs that took turns, on {cpus}, in milliseconds.",
             options.many_runs()
         );
-        Self { text, markdown: options.markdown.clone(), missed: 0 }
+        let (markdown, json) = (options.markdown.clone(), options.json.clone());
+        Self { text, markdown, json, figures: Vec::new(), missed: 0 }
     }
 
     /// Says which peers were met.
@@ -129,6 +133,16 @@ impl Report {
 
     fn figure(&mut self, row: &str, figure: &Figure, ratio: &str, goal: &str, verdict: &str) {
         let Figure { name, median, tenth, ninetieth } = figure;
+        self.figures.push(serde_json::json!({
+            "figure": row,
+            "of": name,
+            "median_ns": nanoseconds(*median),
+            "tenth_ns": nanoseconds(*tenth),
+            "ninetieth_ns": nanoseconds(*ninetieth),
+            "ratio": ratio,
+            "goal": goal,
+            "verdict": verdict,
+        }));
         let [median, tenth, ninetieth] = [median, tenth, ninetieth].map(|time| milliseconds(*time));
         self.say(&format!(
             "| {row} | {name} | {median} | {tenth} | {ninetieth} | {ratio} | {goal} | {verdict} |"
@@ -137,8 +151,14 @@ impl Report {
 
     fn failures(&mut self, failures: &[String]) {
         for failure in failures {
-            eprintln!("bench: left out: {failure}");
+            self.failure(failure);
         }
+    }
+
+    /// A contestant that could not be measured.
+    pub fn failure(&mut self, failure: &str) {
+        eprintln!("bench: left out: {failure}");
+        self.figures.push(serde_json::json!({ "left_out": failure }));
     }
 
     fn judge(&mut self, holds: bool) -> &'static str {
@@ -160,9 +180,18 @@ impl Report {
         if let Some(path) = &self.markdown {
             std::fs::write(path, &self.text).map_err(|error| format!("write {}: {error}", path.display()))?;
         }
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&self.figures).map_err(|error| error.to_string())?;
+            std::fs::write(path, text + "\n")
+                .map_err(|error| format!("write {}: {error}", path.display()))?;
+        }
         println!("\n{} goals missed", self.missed);
         Ok(())
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn milliseconds(time: Duration) -> String {

@@ -83,7 +83,11 @@ pub fn quiet(command: &mut Command) -> &mut Command {
 }
 
 /// All engines that are installed and run here; of the others why not.
-pub fn all(options: &Options, directory: &Path) -> Result<(Vec<Engine>, Vec<String>), String> {
+pub fn all(
+    options: &Options,
+    directory: &Path,
+    dockerd: tools::Start,
+) -> Result<(Vec<Engine>, Vec<String>), String> {
     let archive = directory.join("image.tar");
     image(&archive).map_err(|error| format!("make {}: {error}", archive.display()))?;
     let place = |name: &str| directory.join(name);
@@ -102,7 +106,7 @@ pub fn all(options: &Options, directory: &Path) -> Result<(Vec<Engine>, Vec<Stri
         }
     }
     if wanted("docker") {
-        let mut daemon = Daemon::new(place("docker"), tools::dockerd);
+        let mut daemon = Daemon::new(place("docker"), dockerd);
         match daemon.restart() {
             Ok(()) => candidates.push(Engine { name: "docker", place: Place::Docker(daemon) }),
             Err(problem) => failures.push(format!("docker: {problem}")),

@@ -128,7 +128,13 @@ impl Podman {
     /// A command of podman's.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("podman");
-        for (flag, directory) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+        let directories = [
+            ("--root", "storage"),
+            ("--runroot", "run"),
+            ("--tmpdir", "tmp"),
+            ("--network-config-dir", "networks"),
+        ];
+        for (flag, directory) in directories {
             command.arg(flag).arg(self.root.join(directory));
         }
         command.args(["--cgroup-manager=cgroupfs", "--storage-driver=overlay", "--events-backend=file"]);
@@ -231,15 +237,18 @@ impl Tool for Skopeo {
 }
 
 /// A daemon with its data below a directory.
+/// Gives a daemon at a directory, and a question that succeeds once it is ready.
+pub type Start = fn(&Path) -> Result<(Command, Command), String>;
+
 pub struct Daemon {
     directory: PathBuf,
-    command: fn(&Path) -> Result<(Command, Command), String>,
+    command: Start,
     running: Option<Child>,
 }
 
 impl Daemon {
     /// `command` gives the daemon at a directory, and a question that succeeds once it is ready.
-    pub fn new(directory: PathBuf, command: fn(&Path) -> Result<(Command, Command), String>) -> Daemon {
+    pub fn new(directory: PathBuf, command: Start) -> Daemon {
         Daemon { directory, command, running: None }
     }
 
@@ -344,13 +353,20 @@ impl Tool for Ctr {
 }
 
 /// dockerd at a directory, and how to ask whether it is ready.
+/// Without a bridge, for it would write rules of the host's.
 pub fn dockerd(directory: &Path) -> Result<(Command, Command), String> {
+    let (mut daemon, question) = dockerd_with_bridge(directory)?;
+    daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false"]);
+    Ok((daemon, question))
+}
+
+/// The same with its bridge; for a network namespace of its own.
+pub fn dockerd_with_bridge(directory: &Path) -> Result<(Command, Command), String> {
     let mut daemon = Command::new("dockerd");
     for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
         daemon.arg(flag).arg(directory.join(name));
     }
     daemon.arg("--host").arg(socket(directory));
-    daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false"]);
     daemon.args(["--storage-driver=overlay2", "--exec-opt=native.cgroupdriver=cgroupfs"]);
     Ok((daemon, docker(directory, &["version"])))
 }
