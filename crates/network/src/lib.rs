@@ -54,6 +54,8 @@ mod subnet;
 mod sysctl;
 mod user_mode;
 
+#[cfg(fuzzing)]
+pub use dns::dns_messages_hold;
 pub use dns::{RESOLVER, Resolver, Trace, TraceStep};
 pub use endpoint::{
     AttachRequest, Attachment, Endpoint, EndpointRequest, PortRequest, Protocol, PublishedPorts,

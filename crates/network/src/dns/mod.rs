@@ -8,5 +8,7 @@ mod stream;
 mod trace;
 mod zone;
 
+#[cfg(fuzzing)]
+pub use message::hold as dns_messages_hold;
 pub use resolver::{RESOLVER, Resolver};
 pub use trace::{Trace, TraceStep};
