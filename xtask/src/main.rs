@@ -78,8 +78,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "soak",
-        usage: "[--minutes 5] [--parallel 16]",
-        about: "any commands, many at once, for minutes; then nothing may be left",
+        usage: "[--seconds 300] [--parallel 16]",
+        about: "any commands, many at once; what is said must be true throughout, and nothing may be left",
         run: proof::soak,
     },
     Command {

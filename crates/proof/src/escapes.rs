@@ -10,18 +10,56 @@ use std::process::{Command, Stdio};
 
 use testkit::Testbed;
 
-/// How the container is confined: name, flags, and whether an attempt that gets through is a failure.
-const PROFILES: &[(&str, &[&str], bool)] = &[
-    ("default", &[], true),
-    (
+/// How a container is confined.
+struct Profile {
+    name: &'static str,
+    /// Flags of `run`.
+    flags: &'static [&'static str],
+    /// Whether an ordinary user runs it.
+    rootless: bool,
+    /// Whether an attempt that gets through is a failure.
+    strict: bool,
+}
+
+const fn as_root(name: &'static str, flags: &'static [&'static str], strict: bool) -> Profile {
+    Profile { name, flags, rootless: false, strict }
+}
+
+const PROFILES: &[Profile] = &[
+    as_root("default", &[], true),
+    as_root(
         "read-only, no new privileges",
         &["--read-only", "--tmpfs", "/tmp", "--security-opt", "no-new-privileges"],
         true,
     ),
-    ("without seccomp", &["--security-opt", "seccomp=unconfined"], false),
-    ("all capabilities", &["--cap-add", "ALL"], false),
-    ("--privileged", &["--privileged"], false),
+    as_root("--userns=auto", &["--userns=auto"], true),
+    Profile { name: "rootless", flags: &[], rootless: true, strict: true },
+    as_root("without seccomp", &["--security-opt", "seccomp=unconfined"], false),
+    as_root("all capabilities", &["--cap-add", "ALL"], false),
+    as_root("--privileged", &["--privileged"], false),
 ];
+
+/// Becomes a user who is thrown away, with subordinate ids of his own, in a mount namespace where the host's accounts are
+/// copies; imports the archive and runs the container.
+const AS_USER: &str = r#"
+set -e
+bed=$1 berth=$2; shift 2
+id=$((2000000 + $$ % 10000)) first=$((100000000 + $$ % 10000 * 65536))
+mkdir -p "$bed/etc" "$bed/home" "$bed/user"
+chown "$id:$id" "$bed/home" "$bed/user"
+mount -t tmpfs -o mode=755 tmpfs "$bed/etc"
+cp /etc/passwd /etc/group "$bed/etc"
+echo "user$id:x:$id:$id::$bed/home:/bin/sh" >>"$bed/etc/passwd"
+for file in subuid subgid; do echo "user$id:$first:65536" >"$bed/etc/$file"; touch "/etc/$file"; done
+for file in passwd group subuid subgid; do mount --bind "$bed/etc/$file" "/etc/$file"; done
+touch "$bed/etc/berth"
+mount --bind "$berth" "$bed/etc/berth"
+cd "$bed/home"
+exec setpriv --reuid "$id" --regid "$id" --clear-groups env -i HOME="$bed/home" XDG_RUNTIME_DIR="$bed/user" \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c \
+    'bed=$1; shift; "$bed/etc/berth" import "$bed/rootfs.tar" escape:1 >/dev/null && exec "$bed/etc/berth" "$@"' \
+    sh "$bed" "$@"
+"#;
 
 /// Allowed under default flags, as under Docker's, with the reason.
 const ALLOWED: &[(&str, &str)] = &[];
@@ -41,8 +79,8 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let host = Host::new(&bed)?;
     import(&bed, &options.berth)?;
     let mut columns: Vec<Outcomes> = Vec::new();
-    for (_, flags, _) in PROFILES {
-        columns.push(attempts(&bed, &options.berth, &host, flags)?);
+    for profile in PROFILES {
+        columns.push(attempts(&bed, &options.berth, &host, profile)?);
     }
     let table = table(&columns);
     println!("{table}");
@@ -52,8 +90,8 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let escaped: Vec<String> = PROFILES
         .iter()
         .zip(&columns)
-        .filter(|((_, _, strict), _)| *strict)
-        .flat_map(|((name, _, _), outcomes)| outcomes.iter().map(move |outcome| (name, outcome)))
+        .filter(|(profile, _)| profile.strict)
+        .flat_map(|(profile, outcomes)| outcomes.iter().map(move |outcome| (profile.name, outcome)))
         .filter(|(_, [attempt, _, outcome])| {
             outcome == "through" && !ALLOWED.iter().any(|(known, _)| known == attempt)
         })
@@ -135,9 +173,15 @@ fn import(bed: &Testbed, binary: &Path) -> Result<(), String> {
     output(berth(bed, binary).arg("import").arg(&archive).arg("escape:1")).map(drop)
 }
 
-fn attempts(bed: &Testbed, binary: &Path, host: &Host, flags: &[&str]) -> Result<Outcomes, String> {
-    let mut run = berth(bed, binary);
-    run.args(["run", "--rm", "--network", "none"]).args(flags);
+fn attempts(bed: &Testbed, binary: &Path, host: &Host, profile: &Profile) -> Result<Outcomes, String> {
+    let mut run = if profile.rootless {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", AS_USER, "sh"]).arg(bed.path()).arg(binary).stdin(Stdio::null());
+        command
+    } else {
+        berth(bed, binary)
+    };
+    run.args(["run", "--rm", "--network", "none"]).args(profile.flags);
     for (name, value) in &host.variables {
         run.arg("-e").arg(format!("HOST_{name}={value}"));
     }
@@ -159,7 +203,7 @@ fn output(command: &mut Command) -> Result<String, String> {
 }
 
 fn table(columns: &[Outcomes]) -> String {
-    let names: Vec<&str> = PROFILES.iter().map(|(name, _, _)| *name).collect();
+    let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
     let mut text =
         format!("| attempt | barrier | {} |\n|---|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
     for (row, [attempt, barrier, _]) in columns[0].iter().enumerate() {
@@ -175,8 +219,8 @@ fn page(table: &str) -> String {
     format!(
         "# Escapes\n\nWritten by `cargo xtask escapes --markdown docs/escapes.md`: a program tries each of these in a \
          container and tells what\nthe kernel said. *Barrier* is what should stop it under default flags; `through` means \
-         that nothing did, which fails the\ncommand in the first two columns. The others show which barrier is left when \
-         one is taken away. Nothing is changed on the\nhost by attempts that get through: files are opened, not written, \
+         that nothing did, which fails the\ncommand in the first four columns. The others show which barrier is left when \
+         one is taken away; *rootless* is\nrun by an ordinary user. Nothing is changed on the\nhost by attempts that get through: files are opened, not written, \
          and calls are made without arguments. Attacks that a\nhostile *image* makes on the runtime itself are in \
          [security.md](security.md), with the tests that try them.\n\n{table}"
     )

@@ -3,13 +3,14 @@
 mod escapes;
 mod faults;
 mod soak;
+mod truth;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: proof faults --berth PATH [--kill | --errors] [--budget N] [--skip N] [--jobs N] [FILTER]
        proof escapes --berth PATH [--markdown FILE]
-       proof soak --berth PATH [--minutes N] [--parallel N]";
+       proof soak --berth PATH [--seconds N] [--parallel N]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

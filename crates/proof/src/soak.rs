@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: any commands, many at once, for minutes; then everything is removed, and nothing may be left.
+//! `cargo xtask soak`: any commands, many at once, while what `inspect` says is compared with what runs; then everything is
+//! removed, and nothing may be left.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use sys::process::NamespaceFlags;
 use testkit::Testbed;
+
+use crate::truth::{self, Truth, soon_true};
 
 /// How long one command may take among so many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -14,29 +18,42 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the command line says.
 struct Options {
     berth: PathBuf,
-    minutes: f64,
+    seconds: f64,
     parallel: usize,
 }
 
-/// The commands, with `NAME` for one of the containers, `TAG` for an image's other name, `VOLUME` for a volume; and how often
-/// each is drawn.
+/// The commands, with `NAME` for one of the containers, `TAG` for an image's other name, `VOLUME` for a volume, `NET` for a
+/// network, `FILE` for a file of the worker's; and how often each is drawn.
 const MIX: &[(usize, &str)] = &[
-    (8, "run -d --network none --name NAME -v VOLUME:/data app:1 sleep 1000"),
+    (6, "run -d --network none --name NAME -v VOLUME:/data app:1 sleep 1000"),
+    (4, "run -d --network NET --name NAME app:1 sleep 1000"),
+    (1, "run -d --network NET -P --expose 80 --restart always --name NAME app:1 sleep 1"),
     (4, "run --rm --network none app:1 true"),
+    (2, "run --rm app:1 true"),
     (4, "exec NAME true"),
     (2, "logs NAME"),
     (2, "pause NAME"),
     (3, "unpause NAME"),
     (2, "stop -t 0 NAME"),
     (2, "start NAME"),
+    (1, "restart -t 0 NAME"),
     (1, "kill NAME"),
     (6, "rm -f NAME"),
+    (1, "rename NAME OTHER"),
+    (1, "update --pids-limit 100 NAME"),
+    (1, "cp NAME:/bin/busybox FILE"),
+    (1, "commit NAME TAG"),
     (2, "inspect NAME"),
     (3, "ps -a"),
     (1, "images"),
     (2, "tag app:1 TAG"),
     (1, "rmi TAG"),
+    (1, "save -o FILE app:1"),
     (1, "volume rm VOLUME"),
+    (2, "network create NET"),
+    (1, "network connect NET NAME"),
+    (1, "network disconnect NET NAME"),
+    (1, "network rm NET"),
     (1, "gc"),
 ];
 
@@ -50,56 +67,66 @@ struct Count {
 /// Runs the mix.
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = options(args)?;
+    // The networks are made in a namespace that ends with us: the threads begin in it.
+    sys::process::unshare(NamespaceFlags::NET)
+        .and_then(|()| sys::net::loopback_up())
+        .map_err(|error| format!("make a network namespace: {error}"))?;
     let bed = Testbed::new();
     let ground =
         Ground { root: bed.path().join("root"), berth: options.berth.clone(), dir: bed.path().to_owned() };
     ground.import(&bed)?;
-    let before = disk(&ground.root);
-    let end = Instant::now() + Duration::from_secs_f64(options.minutes * 60.0);
+    let (before, end) = (Disk::of(&ground.root), Instant::now() + Duration::from_secs_f64(options.seconds));
     let names: Vec<String> =
         (0..options.parallel * 2).map(|number| format!("{}-{number}", bed.name())).collect();
-    let counts: Vec<Count> = std::thread::scope(|scope| {
+    let (counts, watched) = std::thread::scope(|scope| {
+        let (ground, names) = (&ground, &names);
+        let watcher = scope.spawn(move || watch(ground, names, end));
         let workers: Vec<_> = (0..options.parallel)
-            .map(|worker| {
-                scope.spawn({
-                    let (ground, names) = (&ground, &names);
-                    move || work(ground, names, worker, end)
-                })
-            })
+            .map(|worker| scope.spawn(move || work(ground, names, worker, end)))
             .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
+        let counts: Vec<Count> =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect();
+        (counts, watcher.join().unwrap_or_default())
     });
     let mut violations: Vec<String> = counts.iter().flat_map(|count| count.violations.clone()).collect();
+    violations.extend(watched.violations.iter().cloned());
     let mut commands: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (command, (run, refused)) in counts.iter().flat_map(|count| &count.commands) {
         let sum = commands.entry(command).or_default();
         *sum = (sum.0 + run, sum.1 + refused);
     }
     violations.extend(ground.sweep().err());
-    violations.extend(bed.leaks().iter().map(|leak| format!("left behind: {leak}")));
+    let after = Disk::of(&ground.root);
+    violations.extend(ground.remove_images().err());
+    let leaks = bed.leaks();
+    violations.extend(leaks.iter().map(|leak| format!("left behind: {leak}")));
     for (command, (run, refused)) in &commands {
         println!("{run:7} {refused:7} refused  {command}");
     }
     let total: usize = commands.values().map(|(run, _)| run).sum();
     println!(
-        "{total} commands, {} at once, {} violations; disk {before} files before, {} after",
+        "{total} commands in {:.0} s, {} at once; {} looks at what is true; {} failures, {} leaks",
+        options.seconds,
         options.parallel,
+        watched.looks,
         violations.len(),
-        disk(&ground.root)
+        leaks.len()
     );
+    println!("a monitor's memory (PSS, mean): {}", watched.memory());
+    println!("the root's disk: {before} before, {after} when all was removed but the image");
     if violations.is_empty() { Ok(()) } else { Err(violations.join("\n")) }
 }
 
 fn options(args: &[String]) -> Result<Options, String> {
-    let mut options = Options { berth: PathBuf::new(), minutes: 5.0, parallel: 16 };
+    let mut options = Options { berth: PathBuf::new(), seconds: 300.0, parallel: 16 };
     let mut args = args.iter();
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         let wrong = |_| format!("{flag} {value}: no number");
         match flag.as_str() {
             "--berth" => options.berth = value.into(),
-            "--minutes" => {
-                options.minutes = value.parse().map_err(|_| format!("{flag} {value}: no number"))?;
+            "--seconds" => {
+                options.seconds = value.parse().map_err(|_| format!("{flag} {value}: no number"))?;
             }
             "--parallel" => options.parallel = value.parse().map_err(wrong)?,
             _ => return Err(format!("unknown flag {flag}")),
@@ -169,12 +196,23 @@ impl Ground {
         Err(format!("`berth {}` in the end: {}", args.join(" "), ended.stderr.trim()))
     }
 
-    /// Removes everything, as a user would.
+    /// Removes everything but images, as a user would.
     fn sweep(&self) -> Result<(), String> {
         for id in self.must(&["ps", "-a", "-q", "--no-trunc"])?.lines() {
             self.must(&["rm", "-f", "-v", id])?;
         }
         self.must(&["volume", "prune", "-a", "-f"])?;
+        self.must(&["network", "prune", "-f"])?;
+        for image in self.must(&["images", "--format", "{{.Repository}}:{{.Tag}}"])?.lines() {
+            if !image.ends_with("app:1") && !image.starts_with("<none>") {
+                self.must(&["rmi", "-f", image])?;
+            }
+        }
+        self.must(&["image", "prune", "-f"])?;
+        self.must(&["gc"]).map(drop)
+    }
+
+    fn remove_images(&self) -> Result<(), String> {
         self.must(&["image", "prune", "-a", "-f"])?;
         self.must(&["gc"])?;
         match self.must(&["fsck"])?.as_str() {
@@ -198,7 +236,10 @@ fn work(ground: &Ground, names: &[String], worker: usize, end: Instant) -> Count
         };
         let number = dice.roll(names.len());
         let line = template
+            .replace("OTHER", &names[dice.roll(names.len())])
             .replace("NAME", &names[number])
+            .replace("NET", &format!("net{}", number % 4))
+            .replace("FILE", &ground.dir.join(format!("file{worker}")).display().to_string())
             .replace("TAG", &format!("other:{number}"))
             .replace("VOLUME", &format!("data{}", number % 4));
         let args: Vec<&str> = line.split(' ').collect();
@@ -230,14 +271,88 @@ fn violation(line: &str, ended: &Ended) -> Option<String> {
     Some(format!("`berth {line}` {what}: {}", ended.stderr.trim()))
 }
 
-/// How many files there are below a directory.
-fn disk(root: &Path) -> usize {
-    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
-    entries
-        .map(|entry| {
-            1 + if entry.file_type().is_ok_and(|kind| kind.is_dir()) { disk(&entry.path()) } else { 0 }
+/// What the watcher saw.
+#[derive(Default)]
+struct Watched {
+    looks: usize,
+    violations: Vec<String>,
+    /// KiB of a monitor, in the mean, each time it was looked at.
+    monitors: Vec<u64>,
+}
+
+impl Watched {
+    /// In the first and in the last third.
+    fn memory(&self) -> String {
+        let third = (self.monitors.len() / 3).max(1);
+        let mean = |part: &[u64]| part.iter().sum::<u64>() / (part.len() as u64).max(1);
+        let (first, last) = (
+            self.monitors.chunks(third).next().unwrap_or_default(),
+            self.monitors.rchunks(third).next().unwrap_or_default(),
+        );
+        format!("{} KiB in the first third, {} KiB in the last", mean(first), mean(last))
+    }
+}
+
+/// Compares what is said of each container with what runs, again and again.
+fn watch(ground: &Ground, names: &[String], end: Instant) -> Watched {
+    let mut watched = Watched::default();
+    while Instant::now() < end {
+        for name in names {
+            watched.violations.extend(soon_true(|| is_true(ground, name)).err());
+            watched.looks += 1;
+        }
+        watched.monitors.extend(memory_of_monitors(&ground.root));
+    }
+    watched
+}
+
+fn is_true(ground: &Ground, name: &str) -> Result<Truth, String> {
+    let told = ground.berth("watcher", &["container", "inspect", name])?;
+    match told.status {
+        Some(status) if status.success() => truth::of_inspected(&told.stdout),
+        _ if told.stderr.to_lowercase().contains("no such") => Ok(Truth::True),
+        _ => Err(format!("`inspect {name}`: {}", told.stderr.trim())),
+    }
+}
+
+/// KiB that a monitor has for itself, and its part of what it shares; the mean of all.
+fn memory_of_monitors(root: &Path) -> Option<u64> {
+    let entries = std::fs::read_dir(root.join("run/containers")).ok()?.flatten();
+    let monitors: Vec<u64> = entries
+        .filter_map(|entry| {
+            let pid = std::fs::read_to_string(entry.path().join("monitor.lock")).ok()?;
+            let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.trim())).ok()?;
+            let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+            line.split_whitespace().nth(1)?.parse().ok()
         })
-        .sum()
+        .collect();
+    monitors.iter().sum::<u64>().checked_div(monitors.len() as u64)
+}
+
+/// Files and bytes below a directory.
+#[derive(Default)]
+struct Disk {
+    files: usize,
+    bytes: u64,
+}
+
+impl Disk {
+    fn of(root: &Path) -> Self {
+        let mut disk = Self::default();
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            let below = if metadata.is_dir() { Self::of(&entry.path()) } else { Self::default() };
+            disk.files += 1 + below.files;
+            disk.bytes += below.bytes + if metadata.is_file() { metadata.len() } else { 0 };
+        }
+        disk
+    }
+}
+
+impl std::fmt::Display for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} files of {} KiB", self.files, self.bytes / 1024)
+    }
 }
 
 /// A pseudo-random sequence (splitmix64), the same for the same worker.

@@ -6,13 +6,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{MountFlags, UnmountFlags};
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Resource, Rlimit, test_kill_process};
 use sys::probe::Probe;
 use sys::process::NamespaceFlags;
 
@@ -22,6 +23,12 @@ type Attempt = (&'static str, &'static str, fn() -> io::Result<()>);
 const ATTEMPTS: &[Attempt] = &[
     ("see a process of the host", "pid namespace", see_process),
     ("signal a process of the host", "pid namespace", signal_process),
+    ("trace a process of the host", "pid namespace", || {
+        sys::trace::seize(host_pid()?, sys::trace::Bond::LetGo)
+    }),
+    ("read the memory of a process of the host", "pid namespace", || {
+        read(&format!("/proc/{}/mem", host("PID")))
+    }),
     ("share the host's mount namespace", "mount namespace", || same_namespace("mnt")),
     ("share the host's pid namespace", "pid namespace", || same_namespace("pid")),
     ("share the host's network namespace", "network namespace", || same_namespace("net")),
@@ -35,6 +42,8 @@ const ATTEMPTS: &[Attempt] = &[
     ("use a descriptor of the host's", "descriptors are closed", leaked_descriptor),
     ("make a new user namespace", "seccomp", || sys::process::unshare(NamespaceFlags::USER)),
     ("make a new mount namespace", "seccomp, capabilities", || sys::process::unshare(NamespaceFlags::MOUNT)),
+    ("enter a mount namespace", "seccomp, capabilities", enter_namespace),
+    ("exchange the root", "seccomp, capabilities", exchange_root),
     ("mount a tmpfs", "seccomp, capabilities", || mount("tmpfs", "tmpfs")),
     ("mount another proc", "seccomp, capabilities", || mount("proc", "proc")),
     ("mount another sysfs", "seccomp, capabilities", || mount("sysfs", "sysfs")),
@@ -61,6 +70,8 @@ const ATTEMPTS: &[Attempt] = &[
     ("write to a cgroup's release_agent", "no writable cgroup", release_agent),
     ("allow itself a device", "no writable cgroup", || write("/sys/fs/cgroup/devices/devices.allow")),
     ("leave its own cgroup", "no writable cgroup", || write("/sys/fs/cgroup/pids/cgroup.procs")),
+    ("be spared by the OOM killer", "capabilities", spared),
+    ("raise its own limits", "capabilities", raise_limits),
     ("change the host name", "capabilities", || Ok(rustix::system::sethostname(b"escaped")?)),
     ("load a module", "seccomp, capabilities", || probe(Probe::InitModule)),
     ("remove a module", "seccomp, capabilities", || probe(Probe::DeleteModule)),
@@ -129,9 +140,30 @@ fn see_process() -> io::Result<()> {
     if seen.contains("escapes") { Ok(()) } else { Err(stopped("another process")) }
 }
 
+fn host_pid() -> io::Result<Pid> {
+    Pid::from_raw(host("PID").parse().unwrap_or_default()).ok_or_else(|| stopped("no pid"))
+}
+
 fn signal_process() -> io::Result<()> {
-    let pid = Pid::from_raw(host("PID").parse().unwrap_or_default()).ok_or_else(|| stopped("no pid"))?;
-    Ok(test_kill_process(pid)?)
+    Ok(test_kill_process(host_pid()?)?)
+}
+
+fn enter_namespace() -> io::Result<()> {
+    sys::process::setns(File::open("/proc/1/ns/mnt")?.as_fd(), NamespaceFlags::MOUNT)
+}
+
+fn exchange_root() -> io::Result<()> {
+    Ok(rustix::process::pivot_root(".", ".")?)
+}
+
+fn spared() -> io::Result<()> {
+    fs::write("/proc/self/oom_score_adj", "-1000")
+}
+
+fn raise_limits() -> io::Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let more = limit.maximum.map(|most| most + 1);
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.current, maximum: more })?)
 }
 
 fn same_namespace(kind: &str) -> io::Result<()> {

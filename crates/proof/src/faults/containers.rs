@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::follow::{Follower, children};
-use super::sequence::{Ground, Hit, Sequence, Step, Truth, must, run, soon_true};
+use super::sequence::{Ground, Hit, Sequence, Step, must, run};
+use crate::truth::{Truth, soon_true};
 
 /// What the program of [`Foreground`] says.
 const SAID: &str = "here I am\n";

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process;
 use std::sync::OnceLock;
 
-use serde_json::Value;
-
 use super::follow::{Command, Follower, PATIENCE, children};
-use super::sequence::{Ground, Step, Truth, files, must, run, soon_true};
+use super::sequence::{Ground, Step, files, must, run};
+use crate::truth::{self, Truth, soon_true};
 
 /// What the containers say that are run afterwards.
 const SAID: &str = "here I am\n";
@@ -121,10 +120,9 @@ impl Recovery {
 
     /// Files, and what the kernel has in this network namespace.
     fn things(&self, ground: &Ground) -> Result<BTreeSet<String>, String> {
-        let (root, books) = (ground.path("engine"), ground.path("engine/run/network"));
-        let files = files(Path::new(&root)).into_iter();
-        // Books that are opened when there is something to be written in them.
-        let files = files.filter(|path| path.parent() != Some(Path::new(&books)) || !path.is_dir());
+        let files = files(Path::new(&ground.path("engine"))).into_iter();
+        let books = ground.path("engine/run/network");
+        let files = files.filter(|path| !is_book(Path::new(&books), path));
         let mut things: BTreeSet<String> = files.map(|path| path.display().to_string()).collect();
         if self.networks {
             for (of, program, args) in NETWORK {
@@ -133,6 +131,14 @@ impl Recovery {
         }
         Ok(things)
     }
+}
+
+/// Whether a path is one of the books of networks, which are opened when there is something to be written in them, or a
+/// book's lock.
+fn is_book(books: &Path, path: &Path) -> bool {
+    path == books
+        || path.starts_with(books) && path.ends_with("lock")
+        || path.parent() == Some(books) && path.is_dir()
 }
 
 fn settled(follower: &mut Follower) -> Result<(), String> {
@@ -186,9 +192,5 @@ fn state_is_true(ground: &Ground, follower: &mut Follower, id: &str) -> Result<T
     if !told.succeeded() {
         return Err(format!("`inspect` of a container that `ps` shows: {}", told.told()));
     }
-    let told: Value =
-        serde_json::from_str(&told.stdout).map_err(|error| format!("`inspect` prints no JSON: {error}"))?;
-    let state = &told[0]["State"];
-    let running = state["Running"].as_bool().ok_or_else(|| format!("`inspect` has no state: {told}"))?;
-    Ok(Truth::of(state["Pid"].as_u64().unwrap_or_default(), running, &format!("`inspect` says {state}")))
+    truth::of_inspected(&told.stdout)
 }

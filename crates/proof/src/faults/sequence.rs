@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use testkit::Testbed;
 
@@ -94,41 +93,6 @@ pub fn crash(ended: &Ended) -> Option<&'static str> {
         Some(_) if ended.stderr.contains("panicked at") => Some("panics"),
         Some(status) if status.signal().is_some() => Some("is killed"),
         Some(_) => None,
-    }
-}
-
-/// How long what is written may lag behind what happened: a process that was killed takes a while to be gone, and a monitor
-/// writes an end down when it has seen it.
-const SOON: Duration = Duration::from_secs(5);
-
-/// Asks again until the answer is true, or has been false for too long.
-pub fn soon_true(mut ask: impl FnMut() -> Result<Truth, String>) -> Result<(), String> {
-    let deadline = Instant::now() + SOON;
-    loop {
-        match ask()? {
-            Truth::True => return Ok(()),
-            Truth::False(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            Truth::False(why) => return Err(why),
-        }
-    }
-}
-
-/// What is said of a container's process, compared with the process.
-pub enum Truth {
-    True,
-    /// With what is said and what is.
-    False(String),
-}
-
-impl Truth {
-    /// Whether process `pid`, 0 for none, runs just where it should.
-    pub fn of(pid: u64, should_run: bool, said: &str) -> Self {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let runs = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
-        if runs == should_run {
-            return Self::True;
-        }
-        Self::False(format!("{said}, but process {pid} {}", if runs { "runs" } else { "is gone" }))
     }
 }
 
