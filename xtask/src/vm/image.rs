@@ -22,6 +22,7 @@ const PACKAGES: &[&str] = &[
     "libpam-systemd",
     "linux-image-cloud-amd64",
     "lz4",
+    "passt",
     "procps",
     "runc",
     "strace",
