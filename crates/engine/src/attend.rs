@@ -145,7 +145,7 @@ impl Attended {
             false => snapshot.mount(user)?,
         };
         let mapping = idmaps::Mapping::of(container, namespace.as_ref());
-        let Launch { mut spec, trees, cgroup_driver, rootless } =
+        let Launch { mut spec, trees, cgroup_driver, users_cgroups, rootless } =
             engine.launch(container, rootfs.as_fd(), mapping)?;
         if let Some(root) = &mut spec.root {
             // Where it is attached, in the container's mount namespace alone.
@@ -161,7 +161,7 @@ impl Attended {
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
         let options = CreateOptions {
             cgroup_driver,
-            users_cgroups: rootless,
+            users_cgroups,
             rootfs: Some(rootfs),
             trees,
             start: true,

@@ -135,7 +135,7 @@ impl Engine {
         outline: Outline<'_>,
         rootfs: OwnedFd,
     ) -> Result<StartPlan> {
-        let Outline { mut spec, cgroup_driver, rootless, .. } = outline;
+        let Outline { mut spec, cgroup_driver, users_cgroups, .. } = outline;
         if let Some(root) = &mut spec.root {
             let place = self.paths().root.join("snapshots").join(&container.id).join("merged");
             root.path = place.to_string_lossy().into_owned();
@@ -146,7 +146,7 @@ impl Engine {
         };
         let options = CreateOptions {
             cgroup_driver,
-            rootless,
+            users_cgroups,
             rootfs: Some(rootfs),
             stdio,
             start: true,
@@ -166,7 +166,8 @@ fn cgroup_steps(container: &Container, outline: &Outline<'_>) -> Result<Vec<Stri
     let linux = outline.spec.linux.as_ref();
     let path = linux.map(|linux| linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
     let host = cgroup::Host::detect()?;
-    let group = cgroup::Group::locate(&host, &outline.cgroup_driver, path, &container.id, outline.rootless)?;
+    let group =
+        cgroup::Group::locate(&host, &outline.cgroup_driver, path, &container.id, outline.users_cgroups)?;
     let places: std::collections::BTreeSet<PathBuf> = group.paths().into_values().collect();
     let mut steps: Vec<String> = places.iter().map(|path| format!("make {}", path.display())).collect();
     if group.is_systemd() {

@@ -32,7 +32,9 @@ pub(crate) struct Launch {
     pub trees: BTreeMap<usize, OwnedFd>,
     /// Who makes control groups.
     pub cgroup_driver: cgroup::Driver,
-    /// Whether they are an ordinary user's.
+    /// Whether they are made as an ordinary user makes them, where he may.
+    pub users_cgroups: bool,
+    /// Whether containers are an ordinary user's.
     pub rootless: bool,
 }
 
@@ -43,7 +45,9 @@ pub(crate) struct Outline<'a> {
     pub spec: Spec,
     /// Who makes control groups.
     pub cgroup_driver: cgroup::Driver,
-    /// Whether they are an ordinary user's.
+    /// Whether they are made as an ordinary user makes them, where he may.
+    pub users_cgroups: bool,
+    /// Whether containers are an ordinary user's.
     pub rootless: bool,
     /// What its mounts need.
     pub deeds: Vec<Deed<'a>>,
@@ -82,8 +86,8 @@ impl Engine {
         }
         self.make_etc(container, &outline.places, About::default())?;
         self.make_init(container)?;
-        let Outline { spec, cgroup_driver, rootless, .. } = outline;
-        Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver, rootless })
+        let Outline { spec, cgroup_driver, users_cgroups, rootless, .. } = outline;
+        Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver, users_cgroups, rootless })
     }
 
     /// Decides the configuration of a container whose image, at least, is mounted at `rootfs`. Looks, and makes nothing.
@@ -123,7 +127,8 @@ impl Engine {
         let mut spec = plan(&request)?;
         apply_devices(&mut spec, &asked.host_config.resources.device_requests)?;
         let (cgroup_driver, rootless) = (host.cgroup_driver(), host.rootless);
-        Ok(Outline { spec, cgroup_driver, rootless, deeds, shares_memory, places })
+        let users_cgroups = rootless || !host.has_groups;
+        Ok(Outline { spec, cgroup_driver, users_cgroups, rootless, deeds, shares_memory, places })
     }
 
     /// Where the container's own copy of the init is, where it wants one: whatever it does to it, nobody else executes it.

@@ -22,7 +22,7 @@ pub mod syscalls;
 pub use architecture::Architecture;
 pub use bpf::Program;
 pub use compile::{CompileError, Filter, compile};
-pub use default_profile::default_profile;
+pub use default_profile::{default_profile, nested_profile};
 pub use disassemble::disassemble;
 pub use install::{InstallError, known_flags, supported_flags, supports_action};
 pub use interpret::{Call, Outcome, interpret};

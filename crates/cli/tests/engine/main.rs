@@ -7,6 +7,7 @@ mod host;
 mod killed;
 mod lifecycle;
 mod many;
+mod nested;
 mod network;
 mod network_killed;
 mod policies;

@@ -56,6 +56,7 @@ impl Host {
         let own = Sets::of_self().map_err(SpecError::Capabilities)?;
         let unified = *cgroups.layout() == cgroup::Layout::Unified;
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let in_user_namespace = !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
         let rootless = rootless::current().is_some();
         let systemd = unified && if rootless { has_user_manager() } else { Path::new(SYSTEMD).is_dir() };
         Ok(Host {
@@ -65,13 +66,13 @@ impl Host {
             unified,
             systemd,
             rootless,
-            has_groups: !rootless || systemd,
+            has_groups: if rootless { systemd } else { !in_user_namespace || may_make_groups(unified) },
             apparmor: apparmor(),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             masked_paths: masked_paths(),
             additional_groups: fs::read_to_string("/proc/self/setgroups")
                 .is_ok_and(|text| text.trim() != "deny"),
-            in_user_namespace: !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]),
+            in_user_namespace,
         })
     }
 
@@ -94,6 +95,12 @@ impl Host {
         let parent = if parent.is_empty() { "/berth" } else { parent };
         format!("{}/{id}", clean(parent).trim_end_matches('/'))
     }
+}
+
+/// Whether root of a user namespace, as in a container, has control groups of its own to make others in.
+fn may_make_groups(unified: bool) -> bool {
+    let directory = if unified { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/pids" };
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// Whether systemd runs as this user, too, and can be asked.

@@ -33,6 +33,8 @@ pub enum Filter {
     /// Those of the built-in profile.
     #[default]
     Default,
+    /// Those of the built-in profile for a container with containers of its own.
+    Nested,
     /// All.
     Unconfined,
     /// Those of this profile, in Docker's JSON.
@@ -80,6 +82,7 @@ impl Security {
                 self.seccomp = match value {
                     "unconfined" => Filter::Unconfined,
                     "builtin" | "default" => Filter::Default,
+                    "nested" => Filter::Nested,
                     _ => Filter::Profile(value.to_owned()),
                 }
             }
@@ -145,6 +148,7 @@ impl Security {
             Filter::Unconfined => Ok(None),
             Filter::Default if config.privileged => Ok(None),
             Filter::Default => Ok(Some(seccomp::default_profile(architecture, has))),
+            Filter::Nested => Ok(Some(seccomp::nested_profile(architecture, has))),
             Filter::Profile(text) => {
                 let profile = docker_profile::parse(text.as_bytes()).map_err(SpecError::SeccompProfile)?;
                 let profile = profile.resolve(architecture, host.kernel, has);

@@ -5,6 +5,7 @@
 
 mod health;
 mod host;
+mod nest;
 mod network;
 mod process;
 mod resources;
@@ -56,6 +57,7 @@ pub struct Request {
     pub sig_proxy: bool,
     /// Where the profile of what it needs goes.
     pub learn: Option<PathBuf>,
+    nest: bool,
     attach: Vec<Stream>,
     entrypoint: Option<String>,
     env: Vec<String>,
@@ -85,6 +87,7 @@ impl Default for Request {
             detach_keys: None,
             sig_proxy: true,
             learn: None,
+            nest: false,
             attach: Vec::new(),
             entrypoint: None,
             env: Vec::new(),
@@ -304,6 +307,9 @@ pub fn restart_policy(text: &str) -> Result<(String, i64), String> {
 impl Request {
     /// The request with image and command, after all flags were read. The second is what nobody may ask for together.
     pub fn finish(mut self, image: &str, command: &[&str]) -> Result<Request, String> {
+        if self.nest {
+            self.allow_nesting()?;
+        }
         self.finish_process(image, command)?;
         self.finish_streams()?;
         self.finish_storage()?;

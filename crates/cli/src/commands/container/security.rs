@@ -31,7 +31,7 @@ pub fn resolve(options: &[String]) -> Result<Security, String> {
                 boolean(value).map_err(|reason| format!("{}: {reason}", wrong()))?;
                 security.options.push(format!("{name}={value}"));
             }
-            ("seccomp", Some("unconfined" | "builtin")) => {
+            ("seccomp", Some("unconfined" | "builtin" | "nested")) => {
                 security.options.push(format!("seccomp={}", value.unwrap_or_default()));
             }
             ("seccomp", Some(path)) => security.options.push(format!("seccomp={}", profile(path)?)),

@@ -31,11 +31,16 @@ pub const SECTION: Section<Request> = Section {
         RequestFlag::value(
             "security-opt",
             "OPTION",
-            "no-new-privileges, seccomp=FILE|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined",
+            "no-new-privileges, seccomp=FILE|nested|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined",
             |request, value| {
                 request.security.push(value.to_owned());
                 Ok(())
             },
+        ),
+        RequestFlag::switch(
+            "nest",
+            "Let it run containers of its own, in a user namespace and without --privileged",
+            |request, on| request.nest = on,
         ),
         RequestFlag::switch(
             "explain-denials",
