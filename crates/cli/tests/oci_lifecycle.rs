@@ -314,3 +314,30 @@ fn a_service_that_ends_before_it_is_ready_is_not_waited_for() {
     bed.runtime().command(run).env("NOTIFY_SOCKET", &path).output().expect_success();
     delete(&bed, &id);
 }
+
+#[test]
+fn a_mount_is_shared_among_the_containers_own_namespaces_if_it_says_so() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.script("grep ' /mnt/shared ' /proc/self/mountinfo | grep -c shared:");
+    bundle.edit(|spec| {
+        let source = bed.path();
+        let mount = json!({"destination": "/mnt/shared", "type": "bind", "source": source, "options": ["bind", "shared"]});
+        spec["mounts"].as_array_mut().unwrap().push(mount);
+    });
+    let run = bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output();
+    assert_eq!(run.expect_success().stdout(), "1\n");
+}
+
+#[test]
+fn a_profile_older_than_faccessat2_does_not_hide_the_program() {
+    let bed = Testbed::new();
+    let mut bundle = bed.bundle();
+    bundle.edit(|spec| {
+        let refuse = json!({"names": ["faccessat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1});
+        spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refuse]});
+        spec["process"]["noNewPrivileges"] = json!(false);
+        spec["process"]["args"] = json!(["true"]);
+    });
+    bed.runtime().command(["run", "--bundle", bundle.arg(), &bed.id()]).output().expect_success();
+}

@@ -59,6 +59,8 @@ pub fn create(
     options: CreateOptions<'_>,
 ) -> Result<Created> {
     let prepared = Prepared::new(id, bundle, &options)?;
+    // Of reading and planning.
+    sys::memory::forget_code();
     let (dir, lock) = root.reserve(id)?;
     let mut making =
         Making { prepared, options, dir, lock, spawned: None, cgroup: None, rdt: None, transfer: None };

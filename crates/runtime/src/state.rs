@@ -5,6 +5,7 @@
 //!   state.json        this module's Record, replaced by write and rename
 //!   config.json       the configuration as it was at create
 //!   exec.fifo         between create and start only: its absence is what "running" means
+//!   notify/           the container's socket for sd_notify(3), where the caller has NOTIFY_SOCKET
 //! ```
 
 use std::collections::BTreeMap;

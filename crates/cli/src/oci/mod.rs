@@ -180,6 +180,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if matches!(command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        // Of arguments, which are read once.
+        sys::memory::forget_code();
+    }
     // Others are the program's own, and a failed exec must be told from a program that failed.
     let failed = if matches!(command, Command::Exec(_)) { 255 } else { 1 };
     let making = match command {

@@ -104,10 +104,13 @@ pub(crate) fn set(mount: &OwnedFd, attributes: MountAttr) -> std::io::Result<()>
 /// The new root is put over the old one in the same place, so no directory for the old one is needed; what is below
 /// it then is let go of (pivot_root(2), *pivot_root(".", ".")*).
 fn pivot() -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", flags, Mode::empty()).or_fail("open", "/")?;
     rustix::process::pivot_root(".", ".").or_fail("pivot_root", ".")?;
-    // Now "." is the old root; nothing that is unmounted may propagate to the host.
+    // Nothing that is unmounted may propagate to the host. "." is the new root still, but for umount2(2), which goes up
+    // to what is mounted over it.
     let slave = MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
-    mount_setattr(CWD, c".", &slave).or_fail("make slave", "the old root")?;
+    mount_setattr(old.as_fd(), c"", &slave).or_fail("make slave", "the old root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).or_fail("unmount", "the old root")
 }
 
