@@ -85,13 +85,22 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Removes a container by all plugins, in reverse. They must take it that its network namespace is gone.
-pub(crate) fn remove(networks: &Networks, container: &str, endpoint: &Endpoint) -> Result<()> {
+/// Removes a container by all plugins, in reverse. They must take it that its network namespace is gone; where it is not,
+/// they remove its interface too.
+pub(crate) fn remove(
+    networks: &Networks,
+    container: &str,
+    endpoint: &Endpoint,
+    namespace: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let kept = kept(networks, container, endpoint);
     let Some(value) = disk::read_json::<Value>(&kept)? else { return Ok(()) };
     let config = Config::read(&kept)?;
     let (network, interface) = (&*endpoint.network, &*endpoint.interface);
-    let call = Call { network, command: "DEL", container, namespace: String::new(), interface };
+    let path =
+        |namespace: BorrowedFd<'_>| format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+    let namespace = namespace.map(path).unwrap_or_default();
+    let call = Call { network, command: "DEL", container, namespace, interface };
     let result = value.get("result").cloned().unwrap_or_default();
     for plugin in config.plugins.iter().rev() {
         call.run(&config, plugin, &result)?;

@@ -51,7 +51,7 @@ impl Networks {
     /// Has a veth pair be of no effect.
     pub(crate) fn unplug(&self, owner: &str, endpoint: &Endpoint) -> Result<()> {
         if endpoint.driver == Driver::Cni {
-            return cni::remove(self, owner, endpoint);
+            return cni::remove(self, owner, endpoint, None);
         }
         let Some(name) = &endpoint.host_interface else { return Ok(()) };
         let netlink =
@@ -196,7 +196,7 @@ impl Networks {
     pub(crate) fn pull_out(&self, owner: &str, endpoint: &Endpoint, namespace: BorrowedFd<'_>) -> Result<()> {
         let failed = |refusal| Error::kernel("remove interface", &endpoint.interface, refusal);
         if endpoint.driver == Driver::Cni {
-            return cni::remove(self, owner, endpoint);
+            return cni::remove(self, owner, endpoint, Some(namespace));
         }
         let inside = Netlink::open_in(namespace).map_err(failed)?;
         let home = netlink::own_namespace().map_err(failed)?;

@@ -138,6 +138,11 @@ impl Error {
             Self::PortTaken { .. } => {
                 Some("publish another port of the host: -p HOST_PORT:CONTAINER_PORT".into())
             }
+            Self::NotInKernel { .. } => Some(
+                "load the module that has it (modprobe), or boot a kernel that is built with it; a container has \
+                 --network none and host without any driver"
+                    .into(),
+            ),
             Self::NoSuchDriver(_) => Some(format!("drivers are {}", crate::Driver::NAMES.join(", "))),
             Self::Kernel { refusal, .. }
                 if refusal.errno == Errno::PERM || refusal.errno == Errno::ACCESS =>
