@@ -159,7 +159,8 @@ impl Map {
     pub fn dot(&self) -> String {
         let mut text = String::from("graph networks {\n  rankdir=LR;\n  node [shape=box];\n");
         for network in &self.networks {
-            let label = format!("{}\\n{}", network.name, network.subnets.join("\\n"));
+            let lines = std::iter::once(&network.name).chain(&network.link).chain(&network.subnets);
+            let label = lines.cloned().collect::<Vec<_>>().join("\\n");
             let _ = writeln!(text, "  {} [label={}, style=rounded];", quoted(&network.id), quoted(&label));
             for container in &network.containers {
                 let _ = writeln!(text, "  {} [label={}];", quoted(&container.id), quoted(&container.name));
@@ -168,7 +169,10 @@ impl Map {
                 let edge = [&network.id, &container.id].map(|id| quoted(id)).join(" -- ");
                 let _ = writeln!(text, "  {edge} [label={}];", quoted(label.trim_start()));
                 for port in &container.ports {
-                    let place = port.split(" -> ").next().unwrap_or(port);
+                    // Of the same number there may be a port of TCP and one of UDP, of two containers.
+                    let (host, inside) = port.split_once(" -> ").unwrap_or((port, ""));
+                    let protocol = inside.split_once('/').map_or("", |(_, protocol)| protocol);
+                    let place = &format!("{host}/{protocol}");
                     let _ = writeln!(text, "  {} [shape=plaintext];", quoted(place));
                     let _ =
                         writeln!(text, "  {} -- {} [style=dashed];", quoted(place), quoted(&container.id));

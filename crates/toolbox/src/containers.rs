@@ -25,6 +25,9 @@ const STATE_ROOTS: &[&str] = &[
 /// The same below $XDG_RUNTIME_DIR for ordinary users.
 const USER_STATE_ROOTS: &[&str] = &["berth-oci", "runc", "crun", "youki"];
 
+/// Where berth's engine has its containers' names, and their state: root's; an ordinary user's are elsewhere.
+const ENGINE: (&str, &str) = ("/var/lib/berth", "/run/berth");
+
 /// The state file of runc, youki and berth; that of crun.
 const STATE_FILES: &[&str] = &["state.json", "status"];
 
@@ -32,6 +35,8 @@ const STATE_FILES: &[&str] = &["state.json", "status"];
 #[derive(Debug, Clone, Default)]
 pub struct Containers {
     by_name: BTreeMap<String, Pid>,
+    /// What an engine calls them, by their ids.
+    called: BTreeMap<String, String>,
 }
 
 /// Why a text means no process.
@@ -50,7 +55,30 @@ impl Containers {
         let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let user_roots = of_user.iter().flat_map(|base| USER_STATE_ROOTS.iter().map(|root| base.join(root)));
         let roots = STATE_ROOTS.iter().map(PathBuf::from).chain(user_roots);
-        Self { by_name: roots.flat_map(|root| containers_in(&root)).collect() }
+        let mut containers =
+            Self { by_name: roots.flat_map(|root| containers_in(&root)).collect(), ..Self::default() };
+        containers.add_engine(Path::new(ENGINE.0), Path::new(ENGINE.1));
+        containers
+    }
+
+    /// Adds the containers of an engine: `names/NAME` leads to an id.
+    fn add_engine(&mut self, root: &Path, run: &Path) {
+        self.by_name.extend(containers_in(&run.join("oci")));
+        for entry in std::fs::read_dir(root.join("names")).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().ok();
+            let id =
+                std::fs::read_link(entry.path()).ok().and_then(|id| id.into_os_string().into_string().ok());
+            let (Some(name), Some(id)) = (name, id) else { continue };
+            if let Some(&pid) = self.by_name.get(&id) {
+                self.by_name.insert(name.clone(), pid);
+                self.called.insert(id, name);
+            }
+        }
+    }
+
+    /// What a container is called whose name, or id, this is.
+    fn call(&self, name: &str) -> String {
+        self.called.get(name).map_or_else(|| name.to_owned(), Clone::clone)
     }
 
     /// The process that `target` means: an id, `pidfd:N` for an inherited descriptor, a container's name, or the
@@ -63,7 +91,9 @@ impl Containers {
             return Ok(pid);
         }
         let starts = |(name, _): &(&String, &Pid)| !target.is_empty() && name.starts_with(target);
-        let matches: Vec<_> = self.by_name.iter().filter(starts).collect();
+        // Of one that has a name and an id, the beginning of either will do.
+        let mut matches: Vec<_> = self.by_name.iter().filter(starts).collect();
+        matches.dedup_by_key(|(_, pid)| **pid);
         match matches[..] {
             [(_, &pid)] => Ok(pid),
             [] => Err(TargetError::Unknown(target.to_owned())),
@@ -77,7 +107,7 @@ impl Containers {
     /// The container that a process belongs to: the one it is the first process of, or the one that its cgroup
     /// is named after.
     pub fn of_process(&self, pid: Pid) -> Option<String> {
-        let first = self.by_name.iter().find(|&(_, &first)| first == pid).map(|(name, _)| name.clone());
+        let first = self.by_name.iter().find(|&(_, &first)| first == pid).map(|(name, _)| self.call(name));
         first.or_else(|| {
             let text = process::read_file(pid, "cgroup").ok()?;
             String::from_utf8_lossy(&text).lines().find_map(|line| self.of_cgroup(line))
@@ -91,7 +121,7 @@ impl Containers {
             let id = unit.rsplit(['-', ':']).next()?;
             let is_digest = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             if let Some((name, _)) = self.by_name.get_key_value(id) {
-                return Some(name.clone());
+                return Some(self.call(name));
             }
             is_digest.then(|| id[..12].to_owned())
         })
@@ -143,7 +173,29 @@ mod tests {
         let names = [("web-1", 11), ("web-2", 12), ("db", 13)];
         Containers {
             by_name: names.into_iter().map(|(name, number)| (name.to_owned(), pid(number))).collect(),
+            ..Containers::default()
         }
+    }
+
+    #[test]
+    fn an_engines_containers_have_names_and_ids() {
+        let directory = std::env::temp_dir().join(format!("toolbox-engine-{}", std::process::id()));
+        let id = "ab".repeat(32);
+        std::fs::create_dir_all(directory.join("run/oci").join(&id)).unwrap();
+        std::fs::create_dir_all(directory.join("names")).unwrap();
+        std::fs::write(directory.join("run/oci").join(&id).join("state.json"), "{\"pid\":77}").unwrap();
+        for (name, of) in [("web", &id), ("stopped", &"cd".repeat(32))] {
+            std::os::unix::fs::symlink(of, directory.join("names").join(name)).unwrap();
+        }
+        let mut containers = Containers::default();
+        containers.add_engine(&directory, &directory.join("run"));
+        std::fs::remove_dir_all(&directory).unwrap();
+        for text in ["web", id.as_str(), "abab", "we"] {
+            assert_eq!(containers.resolve(text), Ok(Pid::from_raw(77).unwrap()), "{text}");
+        }
+        assert!(containers.resolve("stopped").is_err());
+        assert_eq!(containers.of_process(Pid::from_raw(77).unwrap()).as_deref(), Some("web"));
+        assert_eq!(containers.of_cgroup(&format!("0::/berth/{id}")).as_deref(), Some("web"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The drivers beside bridges, each on a host of its own. What a kernel may lack is tried in the VM, whose kernel has all.
+//! The drivers beside bridges, each on a host of its own.
 
 mod support;
 
@@ -53,34 +53,6 @@ fn wire(driver: &str) {
 #[test]
 fn a_macvlan_is_on_the_wire_of_its_parent() {
     wire("macvlan");
-}
-
-#[test]
-#[ignore = "needs the VM: ipvlan"]
-fn an_ipvlan_is_on_the_wire_of_its_parent() {
-    wire("ipvlan");
-}
-
-#[test]
-#[ignore = "needs the VM: VLANs"]
-fn a_vlan_that_is_named_as_parent_is_made() {
-    let host = Host::new();
-    host.world.run("ip link add link in0 name in0.7 type vlan id 7; ip addr add 198.51.100.1/24 dev in0.7; ip link set in0.7 up");
-    let vlan = |request: &mut CreateRequest| {
-        on_the_wire(request, "macvlan");
-        request.options.insert("parent".into(), "out0.7".into());
-        request.ipam.config[0] = Pool {
-            subnet: "198.51.100.0/24".parse().unwrap(),
-            range: None,
-            gateway: Some(ip("198.51.100.1")),
-            auxiliary: Default::default(),
-        };
-    };
-    try_create(&host, "vlan", vlan).unwrap();
-    let a = host.container("a", |request| request.endpoints = vec![on("vlan")]);
-    host.host.run("ip link set out0.7 up");
-    host.world.serve_tcp(80);
-    assert_eq!(a.namespace.ask_tcp(ip("198.51.100.1"), 80), Some(a.ipv4().to_string()));
 }
 
 /// Whether the host's kernel has no such driver: then the error says so, and what to do.
