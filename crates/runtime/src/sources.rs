@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use namespace::Kind;
-use oci::spec::Linux;
+use oci::spec::{IdMapping, Linux};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use sys::mount::{MountAttr, MountChange, mount_setattr};
@@ -36,6 +36,7 @@ pub(crate) fn open(
     let for_user = plan.namespaces.has(Kind::User) && !rootless;
     let mut sources: BTreeMap<_, _> =
         trees.into_iter().map(|(index, tree)| (index, Opened::Tree(tree))).collect();
+    let mut made = Made::default();
     for step in &plan.init {
         let Step::Mount(mount) = step else { continue };
         let Source::Bind { path, recursive, link } = &mount.source else { continue };
@@ -50,7 +51,8 @@ pub(crate) fn open(
             }
             _ => open_bind(path, *recursive, *link)?,
         };
-        sources.insert(mount.index, Opened::Tree(adapted(tree, mount, path, linux, &plan.namespaces)?));
+        let tree = adapted(tree, mount, path, linux, &plan.namespaces, &mut made)?;
+        sources.insert(mount.index, Opened::Tree(tree));
     }
     Ok(sources)
 }
@@ -66,7 +68,7 @@ pub(crate) fn open_later(plan: &StartPlan, linux: &Linux, index: usize, init: Pi
         return Err(Failure::because("open", format!("the source of mounts[{index}]"), "it is no bind"));
     };
     let tree = among_mounts_of(init, || open_bind(path, *recursive, *link))?;
-    adapted(tree, mount, path, linux, &plan.namespaces)
+    adapted(tree, mount, path, linux, &plan.namespaces, &mut Made::default())
 }
 
 /// Calls `act` in the mount namespace of `init`, and comes back.
@@ -97,11 +99,12 @@ fn adapted(
     path: &Path,
     linux: &Linux,
     namespaces: &Namespaces,
+    made: &mut Made,
 ) -> Result<OwnedFd> {
     let slave = MountChange { propagation: libc::MS_SLAVE, recursive: true, ..MountChange::default() };
     mount_setattr(tree.as_fd(), c"", &slave).or_fail_at("make slave", path)?;
     if let Some(map) = &mount.idmap {
-        map_ids(&tree, path, map, linux, namespaces)?;
+        map_ids(&tree, path, map, linux, namespaces, made)?;
     }
     Ok(tree)
 }
@@ -112,8 +115,9 @@ fn map_ids(
     map: &IdMapPlan,
     linux: &Linux,
     namespaces: &Namespaces,
+    made: &mut Made,
 ) -> Result<()> {
-    let namespace = mapping_namespace(map, linux, namespaces)?;
+    let namespace = mapping_namespace(map, linux, namespaces, made)?;
     let change = MountChange {
         set: MountAttr::IDMAP,
         user_namespace: Some(namespace.as_fd()),
@@ -126,8 +130,16 @@ fn map_ids(
     })
 }
 
+/// The last user namespace that was made, by its maps: most mounts of a container have the same, and one costs a process.
+type Made = Option<(Vec<IdMapping>, Vec<IdMapping>, OwnedFd)>;
+
 /// A user namespace with the mount's own map, or else with the container's, which may be that of a joined one.
-fn mapping_namespace(map: &IdMapPlan, linux: &Linux, namespaces: &Namespaces) -> Result<OwnedFd> {
+fn mapping_namespace(
+    map: &IdMapPlan,
+    linux: &Linux,
+    namespaces: &Namespaces,
+    made: &mut Made,
+) -> Result<OwnedFd> {
     let own = |mappings: &Vec<_>, container: &Vec<_>| {
         if mappings.is_empty() { container.clone() } else { mappings.clone() }
     };
@@ -137,6 +149,19 @@ fn mapping_namespace(map: &IdMapPlan, linux: &Linux, namespaces: &Namespaces) ->
             rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .or_fail_at("open user namespace", path)
         }
-        _ => user_namespace(&uids, &gids),
+        _ => {
+            let copy = |fd: &OwnedFd| fd.try_clone().or_fail("copy", "a user namespace");
+            match made {
+                Some((known_uids, known_gids, namespace)) if *known_uids == uids && *known_gids == gids => {
+                    copy(namespace)
+                }
+                _ => {
+                    let namespace = user_namespace(&uids, &gids)?;
+                    let another = copy(&namespace)?;
+                    *made = Some((uids, gids, namespace));
+                    Ok(another)
+                }
+            }
+        }
     }
 }

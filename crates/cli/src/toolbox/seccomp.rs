@@ -127,7 +127,7 @@ pub struct Compile {
     /// Write the program to this file, as bubblewrap and seccomp_export_bpf(3) have it, in place of a listing
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A profile in OCI's form, a config.json, or default
+    /// A profile in OCI's or Docker's form, a config.json, or default
     profile: PathBuf,
 }
 
