@@ -191,6 +191,10 @@ impl Attended {
                     let namespace = born.network_namespace()?;
                     (connected, resolver) =
                         engine.connect(container, request, namespace.as_fd()).map_err(refused)?;
+                    if rootless {
+                        user_network =
+                            engine.connect_out(container, &mut connected, born.pid).map_err(refused)?;
+                    }
                 }
                 Ok(())
             })

@@ -38,6 +38,13 @@ impl Engine {
         let Some(record) = lock.container()? else {
             return Err(Error::NoSuchContainer(container.name.clone()));
         };
+        if let Some(mode) = crate::user_network::mode(&record) {
+            return Err(Error::Conflict(format!(
+                "container {} has the network {} alone: make it with --network {network} to have it in that",
+                record.name,
+                mode.name()
+            )));
+        }
         let networks = self.networks();
         if !Place::of(&record.asked.host_config.network_mode).is_new() {
             let cause = "container sharing network namespace with another container or host cannot be connected to any other network";
@@ -185,7 +192,7 @@ impl Engine {
         let (Some(attachment), Some(namespace)) = (networks.attachment(id)?, namespace(&state)?) else {
             return Ok(None);
         };
-        let Some(resolver) = Resolver::open(&networks, &attachment, namespace.as_fd())? else {
+        let Some(resolver) = crate::user_network::resolver(&networks, &attachment, namespace.as_fd())? else {
             return Ok(None);
         };
         let etc = self.paths().container(id).join("etc");
@@ -206,7 +213,8 @@ impl Engine {
         if let (Some(record), Some(namespace)) = (lock.container()?, namespace(state)?) {
             let before = networks.attachment(id)?;
             let wanted = names(&networks, &record);
-            if let Some(attachment) = networks.complete_change(id, &wanted, namespace.as_fd())? {
+            let complete = || Ok(networks.complete_change(id, &wanted, namespace.as_fd())?);
+            if let Some(attachment) = crate::user_network::among_bridges(complete)? {
                 self.write_connected(lock, &record, state, before.as_ref(), &attachment)?;
             }
         } else {

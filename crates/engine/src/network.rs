@@ -14,6 +14,7 @@ use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::launch::About;
+use crate::paths::Paths;
 use crate::spec::{Host, Place, Places};
 use crate::state::Port;
 
@@ -31,7 +32,14 @@ pub(crate) struct Connected {
 impl Engine {
     /// The networks, after what a SIGKILL left half done in them was completed or taken back, and rules that somebody
     /// flushed were written anew.
+    ///
+    /// An ordinary user's are in a network namespace, which the process enters here and can't leave: so this is for commands
+    /// that do nothing else after it.
     pub fn networks(&self) -> Networks {
+        if rootless::current().is_some() {
+            // Where it can't be had, whoever needs it is told of.
+            let _ = rootless::enter_network(&Paths::run_of_user());
+        }
         let networks = self.own_networks();
         // What can't be set right now, whoever needs it is told of.
         let _ = self.settle_connected(&networks);
@@ -64,10 +72,10 @@ impl Engine {
         namespace: BorrowedFd<'_>,
     ) -> Result<(Connected, Option<Resolver>)> {
         let networks = self.own_networks();
-        let attachment = networks.attach(request, namespace)?;
+        let attachment = crate::user_network::among_bridges(|| Ok(networks.attach(request, namespace)?))?;
         let connected = connected(container, &attachment);
         let set_up = || -> Result<Option<Resolver>> {
-            let resolver = Resolver::open(&networks, &attachment, namespace)?;
+            let resolver = crate::user_network::resolver(&networks, &attachment, namespace)?;
             let servers = resolver.as_ref().map(|_| IpAddr::from(::network::RESOLVER));
             let places = Places::of(&container.asked.host_config, Host::detect()?.unified);
             let about = About {
@@ -96,7 +104,10 @@ impl Engine {
     pub(crate) fn disconnect(&self, id: &str) -> Result<()> {
         let networks = self.own_networks();
         networks.disconnect_user(id)?;
-        Ok(networks.detach(id)?)
+        if networks.attachment(id)?.is_none() {
+            return Ok(());
+        }
+        crate::user_network::among_bridges(|| Ok(networks.detach(id)?))
     }
 }
 
@@ -133,10 +144,12 @@ pub(crate) fn request_for(container: &Container, endpoints: Vec<EndpointRequest>
         name: container.name.clone(),
         hostname: container.asked.config.hostname.clone(),
         endpoints,
-        ports: ports(container)?,
+        // An ordinary user's are published by the program that is the way out.
+        ports: if rootless::current().is_some() { Vec::new() } else { ports(container)? },
         rate: u64::try_from(host.network_rate).ok().filter(|rate| *rate > 0),
         dns: servers(&host.dns)?,
         host_firewall: host.publish_policy == HOST_FIREWALL,
+        user_mode: rootless::current().is_some(),
     })
 }
 

@@ -43,6 +43,7 @@ impl Networks {
             rate: request.rate,
             dns: request.dns.clone(),
             host_firewall: request.host_firewall,
+            user_mode: request.user_mode,
             ..Attachment::default()
         };
         let made = self.attach_all(request, &mut attachment, namespace);
@@ -159,10 +160,15 @@ impl Networks {
             endpoint.dns_names = names::of(attachment, wanted);
         }
         // From here on there is something to give back.
+        let user_mode = attachment.user_mode;
+        attachment.program_leads_out |= user_mode && !network.internal;
         attachment.endpoints.push(endpoint);
         let Some(endpoint) = attachment.endpoints.last_mut() else { return Ok(()) };
         if network.driver.has_addresses() {
             self.lease(network, wanted, &attachment.container, endpoint)?;
+        }
+        if user_mode {
+            (endpoint.ipv4_gateway, endpoint.ipv6_gateway) = (None, None);
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub struct AttachRequest {
     pub dns: Vec<IpAddr>,
     /// Whether the host's input rules are asked about its published ports.
     pub host_firewall: bool,
+    /// Whether its way out is not by the networks, but a program's ([`UserMode`](crate::UserMode)).
+    pub user_mode: bool,
 }
 
 /// A connection to one network, as asked for.
@@ -220,6 +222,12 @@ pub struct Attachment {
     pub dns: Vec<IpAddr>,
     #[serde(default)]
     pub host_firewall: bool,
+    /// Whether its way out is a program's.
+    #[serde(default)]
+    pub user_mode: bool,
+    /// Whether it has one: not where all its networks are internal.
+    #[serde(default)]
+    pub program_leads_out: bool,
 }
 
 impl Attachment {
@@ -234,6 +242,6 @@ impl Attachment {
     /// Whether there is a way out at all: there is none where all its networks are internal.
     #[must_use]
     pub fn leads_out(&self) -> bool {
-        self.way_out(false).or_else(|| self.way_out(true)).is_some()
+        self.program_leads_out || self.way_out(false).or_else(|| self.way_out(true)).is_some()
     }
 }

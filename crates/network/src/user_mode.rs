@@ -108,6 +108,8 @@ pub struct UserRequest<'a> {
     pub dir: &'a Path,
     /// The ports that it publishes.
     pub ports: &'a [PortRequest],
+    /// The name of its interface; none where it is the only one.
+    pub interface: Option<&'a str>,
 }
 
 /// The program at work. Dropping it ends nothing: it ends with the process that started it, or by [`end`](Self::end).
@@ -206,6 +208,7 @@ fn pasta(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) ->
         let specs = if specs.is_empty() { ["none".to_owned()].into() } else { specs };
         arguments.extend(specs.into_iter().flat_map(|spec| [flag.into(), spec.into()]));
     }
+    arguments.extend(request.interface.into_iter().flat_map(|name| ["--ns-ifname", name].map(Into::into)));
     arguments.extend(["-T", "none", "-U", "none", "-P"].map(Into::into));
     arguments.push(pipe.clone().into());
     // A process on its way into a container is hidden from whom pasta makes of itself. What is bound is not.

@@ -122,6 +122,22 @@ pub fn enter(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Enters the network namespace that the bridges of this user's containers are in, and makes it where there is none; it
+/// goes with the last who is inside. There is no way back, for the host's own is not the user's.
+///
+/// # Errors
+/// Where it can't be made.
+pub fn enter_network(dir: &Path) -> Result<(), Error> {
+    let place = dir.join("netns");
+    let _members = Members::lock(dir)?;
+    let opened = NamespaceFile::open_kind(&place, Kind::Net).or_else(|_| {
+        make::mount_network(&place)?;
+        NamespaceFile::open_kind(&place, Kind::Net)
+            .map_err(|source| Error::Enter { source, advice: String::new() })
+    })?;
+    opened.enter().map_err(|source| Error::Enter { source, advice: String::new() })
+}
+
 /// The namespaces, open.
 #[derive(Debug)]
 pub(crate) struct Namespaces {

@@ -1,6 +1,7 @@
 //! New namespaces: a child is born in them and waits until its maps are written and its parent has joined it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use namespace::{Extent, IdKind, IdMap, WriteError};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -21,13 +22,21 @@ struct Keeper {
 pub fn make(user: User) -> Result<Namespaces, Error> {
     let users = own_ranges(IdKind::User, user.uid)?;
     let groups = own_ranges(IdKind::Group, user.uid)?;
-    let keeper = Keeper::start()?;
+    let keeper = Keeper::start(CloneFlags::NEWUSER | CloneFlags::NEWNS)?;
     match users.is_empty() || groups.is_empty() {
         // Nobody needs help to map himself alone.
         true => single(keeper.pid, user),
         false => several(keeper.pid, user, &users, &groups),
     }?;
     Namespaces::of(keeper.pid, true).map_err(|source| Error::Enter { source, advice: String::new() })
+}
+
+/// Makes a network namespace, and mounts it at `place` for as long as the mount namespace is there.
+pub fn mount_network(place: &Path) -> Result<(), Error> {
+    let keeper = Keeper::start(CloneFlags::NEWNET)?;
+    std::fs::write(place, b"").map_err(|error| Error::io("make", place, error))?;
+    rustix::mount::mount_bind(format!("/proc/{}/ns/net", keeper.pid.as_raw_nonzero()), place)
+        .map_err(|errno| Error::io("mount a network namespace at", place, errno))
 }
 
 fn single(pid: Pid, user: User) -> Result<(), Error> {
@@ -80,11 +89,11 @@ fn map(own: u32, ranges: &[Range]) -> Result<IdMap, Error> {
 }
 
 impl Keeper {
-    fn start() -> Result<Keeper, Error> {
+    fn start(namespaces: CloneFlags) -> Result<Keeper, Error> {
         let refused = |source| Error::Make { advice: advice::of_host(), source };
         let (end, hold) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|errno| Error::io("make", "a pipe", errno))?;
-        match sys::process::clone(CloneFlags::NEWUSER | CloneFlags::NEWNS, None).map_err(refused)? {
+        match sys::process::clone(namespaces, None).map_err(refused)? {
             Cloned::Parent { pid, pidfd } => Ok(Keeper { pid, pidfd, hold }),
             Cloned::Child => {
                 drop(hold);

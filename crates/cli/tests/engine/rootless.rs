@@ -238,6 +238,48 @@ fn ports_lead_into_a_users_container() {
     user.has_left_nothing();
 }
 
+/// Bridges are in a network namespace of the user's; each container has a way out of its own.
+#[test]
+fn a_users_containers_find_each_other_by_name() {
+    let user = User::new();
+    let lines = user.lines(
+        "ask() { network=$1; shift; berth run --rm --network $network busybox nc -w 5 \"$@\" </dev/null; }
+         berth network create net >/dev/null; berth network create --internal inner >/dev/null
+         berth run -d --name web --network net -p 18080:80 busybox nc -ll -p 80 -e echo hello >/dev/null
+         ask net web 80; ask host 127.0.0.1 18080; ask host 192.0.2.2 18080
+         ask net web. 81 2>/dev/null || echo closed
+         berth network connect inner web; ask inner web 80
+         berth run --rm --network inner busybox ip route | grep -c default || true
+         berth exec web ip route | grep default | cut -d' ' -f1-5
+         berth network disconnect inner web; ask inner web 80 2>/dev/null || echo apart
+         berth run -d --name alone busybox sleep 1000 >/dev/null
+         berth network connect net alone 2>&1 | cut -d: -f2- || true
+         berth restart -t 0 web; ask net web 80
+         kill -9 $(cat ../run/berth/containers/*/monitor.lock)
+         berth rm -f web alone; berth network rm net inner",
+    );
+    let alone = " container alone has the network pasta alone: make it with --network net to have it in that";
+    let expected = [
+        "hello",
+        "hello",
+        "hello",
+        "closed",
+        "hello",
+        "0",
+        "default via 192.0.2.1 dev out0",
+        "apart",
+        alone,
+        "web",
+        "hello",
+        "web",
+        "alone",
+        "net",
+        "inner",
+    ];
+    assert_eq!(lines, expected);
+    user.has_left_nothing();
+}
+
 #[test]
 fn what_is_missing_is_named_with_its_remedy() {
     let user = User::new();

@@ -303,7 +303,10 @@ impl Networks {
     }
 
     fn known_generation(&self) -> Option<u32> {
-        std::fs::read_to_string(self.run().join("firewall")).ok()?.parse().ok()
+        let text = std::fs::read_to_string(self.run().join("firewall")).ok()?;
+        let (generation, namespace) = text.split_once(' ')?;
+        // That of an ordinary user's bridges comes and goes.
+        (namespace.parse::<u64>().ok()? == own_namespace().ok()?).then(|| generation.parse().ok())?
     }
 
     /// Notes the generation after a change of ours, where it was the only one.
@@ -316,7 +319,7 @@ impl Networks {
     }
 
     fn write_generation(&self, generation: u32) -> Result<()> {
-        disk::replace(&self.run().join("firewall"), generation.to_string().as_bytes())
+        disk::replace(&self.run().join("firewall"), format!("{generation} {}", own_namespace()?).as_bytes())
     }
 
     /// Looks whether the rules are as they were last written, where any were since the host's start, and makes them whole.
