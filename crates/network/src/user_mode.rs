@@ -20,7 +20,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
@@ -198,6 +198,7 @@ fn pasta(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) ->
         .map_err(fail)?;
     let ready = rustix::fs::open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
     let ready = ready.map_err(fail)?;
+    let private = Private::new(request.pid, pipe.clone());
     let mut arguments: Vec<OsString> =
         ["--foreground", "--quiet", "--config-net", "--no-map-gw", "--dns-forward"].map(Into::into).into();
     arguments.push(USER_RESOLVER.to_string().into());
@@ -210,14 +211,10 @@ fn pasta(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) ->
     }
     arguments.extend(request.interface.into_iter().flat_map(|name| ["--ns-ifname", name].map(Into::into)));
     arguments.extend(["-T", "none", "-U", "none", "-P"].map(Into::into));
-    arguments.push(pipe.clone().into());
-    // A process on its way into a container is hidden from whom pasta makes of itself. What is bound is not.
-    let namespace = request.dir.join("netns");
-    disk::replace(&namespace, b"")?;
+    arguments.push(READY.into());
     arguments.push("--netns".into());
-    arguments.push(namespace.clone().into());
-    let bound = (PathBuf::from(format!("/proc/{}/ns/net", request.pid.as_raw_nonzero())), namespace);
-    let connected = start(UserMode::Pasta, program, &arguments, &ready, Extra::Bound(&bound));
+    arguments.push(private.namespace.clone().into());
+    let connected = start(UserMode::Pasta, program, &arguments, &ready, Extra::Private(&private));
     disk::remove(&pipe)?;
     connected
 }
@@ -308,8 +305,8 @@ fn forward(socket: &Path, ports: &PublishedPorts) -> Result<()> {
 enum Extra<'a> {
     /// Descriptors that it inherits.
     Inherited(&'a [&'a OwnedFd]),
-    /// A file, and where it alone finds it.
-    Bound(&'a (PathBuf, PathBuf)),
+    /// Files where it alone finds them.
+    Private(&'a Private),
 }
 
 impl Extra<'_> {
@@ -319,13 +316,52 @@ impl Extra<'_> {
             Self::Inherited(fds) => {
                 fds.iter().all(|fd| rustix::io::fcntl_setfd(fd, FdFlags::empty()).is_ok())
             }
-            Self::Bound((file, place)) => {
-                let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-                sys::process::unshare(NamespaceFlags::MOUNT).is_ok()
-                    && rustix::mount::mount_change("/", slave).is_ok()
-                    && rustix::mount::mount_bind(file, place).is_ok()
-            }
+            Self::Private(private) => private.mount().is_ok(),
         }
+    }
+}
+
+/// A view of the file system that pasta alone has. A process on its way into a container is hidden from whom pasta makes of
+/// itself; what is mounted somewhere is not. Where that is, AppArmor's profiles of pasta decide, which were made for podman:
+/// they let it open namespaces in /run/user/UID/netns, and write its number below /tmp.
+struct Private {
+    /// The container's network namespace, in /proc.
+    source: PathBuf,
+    /// Where pasta finds it.
+    namespace: PathBuf,
+    /// The pipe that is at [`READY`].
+    pipe: PathBuf,
+}
+
+const READY: &str = "/tmp/ready";
+const USERS: &str = "/run/user";
+
+impl Private {
+    fn new(pid: Pid, pipe: PathBuf) -> Self {
+        let source = format!("/proc/{}/ns/net", pid.as_raw_nonzero()).into();
+        // Who has no such directory has no systemd, and hardly AppArmor.
+        let place =
+            if Path::new(USERS).is_dir() { "/run/user/0/netns/container" } else { "/tmp/netns/container" };
+        Self { source, namespace: place.into(), pipe }
+    }
+
+    fn mount(&self) -> std::io::Result<()> {
+        sys::process::unshare(NamespaceFlags::MOUNT)?;
+        rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+        // It may lie below what is covered now.
+        let pipe = rustix::fs::open(&self.pipe, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let empty = |place: &str| {
+            rustix::mount::mount("tmpfs", place, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=700")
+        };
+        empty("/tmp")?;
+        if self.namespace.starts_with(USERS) {
+            empty(USERS)?;
+        }
+        std::fs::create_dir_all(self.namespace.parent().unwrap_or(Path::new("/")))?;
+        std::fs::write(&self.namespace, b"")?;
+        rustix::mount::mount_bind(&self.source, &self.namespace)?;
+        std::fs::write(READY, b"")?;
+        Ok(rustix::mount::mount_bind(format!("/proc/self/fd/{}", pipe.as_raw_fd()), READY)?)
     }
 }
 
