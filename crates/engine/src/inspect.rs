@@ -12,6 +12,7 @@ use crate::container::{Container, MountPoint};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::record::Dir;
+use crate::spec::{Host, Security};
 use crate::state::{Health, State, Status};
 
 /// Go's zero time: never.
@@ -140,6 +141,12 @@ pub struct KernelView {
     pub cgroups: BTreeMap<String, String>,
 }
 
+/// What it runs under, or would if it were started now.
+fn apparmor_profile(container: &Container) -> Result<String> {
+    let profile = Security::on(&container.asked.host_config, &Host::detect()?)?.apparmor;
+    Ok(profile.unwrap_or_default())
+}
+
 impl Engine {
     /// All that is known of a container.
     ///
@@ -176,7 +183,7 @@ impl Engine {
             platform: container.platform.split('/').next().unwrap_or("linux").to_owned(),
             mount_label: String::new(),
             process_label: String::new(),
-            app_armor_profile: String::new(),
+            app_armor_profile: apparmor_profile(container)?,
             exec_ids: self.exec_ids(&container.id),
             host_config: container.asked.host_config.clone(),
             graph_driver: self.graph_driver(&container.id),

@@ -19,7 +19,7 @@ use crate::record::make_directory;
 use crate::spec::{Found, Host, Place, Places, Request, plan};
 use crate::users::Accounts;
 use crate::volumes::{self, Volume};
-use crate::{cdi, devices, provision};
+use crate::{apparmor, cdi, devices, provision};
 
 const SHM: &str = "/dev/shm";
 
@@ -86,6 +86,9 @@ impl Engine {
         }
         self.make_etc(container, &outline.places, About::default())?;
         self.make_init(container)?;
+        if let Some(process) = &outline.spec.process {
+            apparmor::provide(&process.apparmor_profile)?;
+        }
         let Outline { spec, cgroup_driver, users_cgroups, rootless, .. } = outline;
         Ok(Launch { trees: by_place(&spec, trees), spec, cgroup_driver, users_cgroups, rootless })
     }

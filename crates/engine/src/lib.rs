@@ -3,6 +3,7 @@
 //! State is on disk, each object in a directory of its own; every command finds there what the last one left, and repairs
 //! what one that was killed left half done. Each running container has one small process beside it, its monitor.
 
+mod apparmor;
 mod attach;
 mod attend;
 mod boot;

@@ -14,6 +14,7 @@ pub mod nsfs;
 pub mod probe;
 pub mod process;
 pub mod ptrace;
+pub mod quota;
 pub mod sched;
 pub mod seccomp;
 #[cfg(own_start)]

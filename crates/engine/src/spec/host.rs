@@ -37,9 +37,6 @@ pub struct Host {
     pub additional_groups: bool,
 }
 
-/// Profiles that a container without a wish gets, the first that is loaded.
-const PROFILES: [&str; 2] = ["berth-default", "docker-default"];
-
 /// Who gives an ordinary user's containers control groups.
 pub const GROUPS_OF_USERS: &str = "an ordinary user's containers have one where control groups are v2 and systemd runs as \
      this user: log in through PAM, or as root `loginctl enable-linger USER`";
@@ -67,7 +64,7 @@ impl Host {
             systemd,
             rootless,
             has_groups: if rootless { systemd } else { !in_user_namespace || may_make_groups(unified) },
-            apparmor: apparmor(),
+            apparmor: crate::apparmor::default_profile(!in_user_namespace),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             masked_paths: masked_paths(),
             additional_groups: fs::read_to_string("/proc/self/setgroups")
@@ -129,16 +126,6 @@ fn masked_paths() -> Vec<String> {
     let throttles = (0..cpus).map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
     let present = throttles.filter(|path| Path::new(path).exists());
     MASKED_PATHS.iter().map(ToString::to_string).chain(present).collect()
-}
-
-fn apparmor() -> Option<String> {
-    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").ok()?;
-    if !enabled.starts_with('Y') {
-        return None;
-    }
-    let loaded = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
-    let is_loaded = |name: &&str| loaded.lines().any(|line| line.split(" (").next() == Some(*name));
-    Some(PROFILES.into_iter().find(is_loaded).unwrap_or("unconfined").to_owned())
 }
 
 #[cfg(test)]

@@ -141,8 +141,7 @@ pub fn plan(request: &Request<'_>) -> Result<Spec, SpecError> {
     let host = &request.config.host_config;
     let places = Places::of(host, request.host.unified);
     let caps = process::capabilities(host, request.host.capabilities)?;
-    let mut security = Security::parse(host)?;
-    security.settle(host, request.host)?;
+    let security = Security::on(host, request.host)?;
     let ids = request.found.ids.clone().unwrap_or_default();
     let own_uts = places.uts != Place::Host;
     let named = |name: &str| if own_uts { name.to_owned() } else { String::new() };

@@ -56,6 +56,16 @@ impl Security {
         Ok(security)
     }
 
+    /// The same, completed by what depends on the host.
+    ///
+    /// # Errors
+    /// Also a profile that this host can't apply.
+    pub fn on(config: &HostConfig, host: &Host) -> Result<Security, SpecError> {
+        let mut security = Security::parse(config)?;
+        security.settle(config, host)?;
+        Ok(security)
+    }
+
     fn add(&mut self, option: &str) -> Result<(), &'static str> {
         let boolean = |value: &str| match value {
             "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
@@ -113,8 +123,8 @@ impl Security {
         Ok(())
     }
 
-    /// Completes what depends on the host: the AppArmor profile.
-    pub(super) fn settle(&mut self, config: &HostConfig, host: &Host) -> Result<(), SpecError> {
+    /// The AppArmor profile, and labels.
+    fn settle(&mut self, config: &HostConfig, host: &Host) -> Result<(), SpecError> {
         if self.apparmor.as_deref().is_some_and(|profile| !matches!(profile, "" | "unconfined"))
             && host.apparmor.is_none()
         {

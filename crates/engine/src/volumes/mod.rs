@@ -157,7 +157,7 @@ impl Volumes {
         let stage = self.stage()?;
         let data = stage.directory("_data")?;
         if let Some(size) = driver::size(&new.options)? {
-            record.project = quota::limit(&self.root, &data, size)?;
+            record.project = quota::limit(&data, size)?;
         }
         stage.write("volume.json", &record)?;
         match stage.name(&self.root.join(&name))? {

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, renameat
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::{Result, VolumeError, Volumes, name};
+use super::{Result, VolumeError, Volumes, name, quota};
 
 const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
@@ -64,7 +64,7 @@ impl Volumes {
             }
             other => other.map_err(|error| VolumeError::io("rename", &path, error))?,
         }
-        fs::remove_dir_all(&gone).map_err(|error| VolumeError::io("remove", gone, error))
+        destroy(&gone).map_err(|error| VolumeError::io("remove", gone, error))
     }
 
     /// Removes what makers and removers that were killed left.
@@ -75,7 +75,7 @@ impl Volumes {
                 || entry.starts_with(NEW)
                     && lock_directory(&path, FlockOperation::NonBlockingLockExclusive).is_ok();
             if abandoned {
-                match fs::remove_dir_all(&path) {
+                match destroy(&path) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         return Err(VolumeError::io("remove", path, error));
                     }
@@ -100,6 +100,12 @@ impl Volumes {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Removes a volume's directory, and what limits its size.
+fn destroy(path: &Path) -> std::io::Result<()> {
+    quota::lift(&path.join("_data"));
+    fs::remove_dir_all(path)
 }
 
 fn locked(file: OwnedFd, operation: FlockOperation) -> rustix::io::Result<Lock> {
@@ -149,6 +155,6 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // After a rename there is nothing.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = destroy(&self.path);
     }
 }
