@@ -217,7 +217,9 @@ impl Attended {
             let _ = created.container.delete(true);
             return Err(error);
         }
-        self.engine.events().emit(&[container.event("start", [])]);
+        let mut events = container.volume_events("mount");
+        events.push(container.event("start", []));
+        self.engine.events().emit(&events);
         Ok(Started { pid: created.pid, pidfd: created.pidfd })
     }
 
@@ -284,6 +286,8 @@ impl Attended {
         state.stop_requested = false;
         state.oom_killed = false;
         state.exit_code = 0;
+        // A restart took it away, so that the container stayed.
+        state.row.auto_remove = container.asked.host_config.auto_remove;
         state.health = if container.has_health_check() { Health::Starting } else { Health::None };
     }
 
@@ -305,7 +309,8 @@ impl Attended {
         let seconds = seconds.map_or(0, |(finished, started)| (finished - started).max(0) / 1_000_000_000);
         let more = [("exitCode", exit_code.to_string()), ("execDuration", seconds.to_string())];
         let oom = oom_killed.then(|| container.event("oom", []));
-        oom.into_iter().chain([container.event("die", more)]).collect()
+        let ends = oom.into_iter().chain([container.event("die", more)]);
+        ends.chain(container.volume_events("unmount")).collect()
     }
 
     fn intent(&self) -> Intent {

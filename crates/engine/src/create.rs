@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::id;
+use crate::mounts::Planned;
 use crate::record::{self, Dir, Lock};
 use crate::spec::Host;
 use crate::state::{Row, State};
@@ -199,5 +200,19 @@ impl Container {
         attributes.insert("name".into(), self.name.clone());
         attributes.extend(more.map(|(name, value)| (name.to_owned(), value)));
         Event::new("container", action, &self.id, attributes)
+    }
+
+    /// What is told of each of its volumes: `mount` when it starts, `unmount` when it has ended.
+    pub(crate) fn volume_events(&self, action: &str) -> Vec<Event> {
+        let event = |one: &Planned| {
+            let mut attributes = vec![("container", self.id.as_str()), ("driver", "local")];
+            if action == "mount" {
+                let writable = if one.mount.read_only { "false" } else { "true" };
+                attributes.extend([("destination", one.destination()), ("read/write", writable)]);
+            }
+            let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Event::new("volume", action, &one.mount.source, attributes.collect())
+        };
+        self.planned.iter().filter(|one| one.is_volume()).map(event).collect()
     }
 }

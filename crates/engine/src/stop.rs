@@ -38,17 +38,30 @@ pub struct StopOptions {
     pub timeout: Option<i64>,
 }
 
+/// What a container is stopped for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Its end; with `--rm` it is removed then.
+    End,
+    /// Its next start.
+    Restart,
+}
+
 impl Engine {
     /// Stops a container: a signal, and SIGKILL where that was not enough.
     ///
     /// # Errors
     /// `NotModified` where it does not run; or where it can't be stopped.
     pub fn stop(&self, container: &Container, options: &StopOptions) -> Result<()> {
+        self.stop_for(Purpose::End, container, options)
+    }
+
+    fn stop_for(&self, purpose: Purpose, container: &Container, options: &StopOptions) -> Result<()> {
         let own = container.asked.config.stop_signal.as_deref().filter(|signal| !signal.is_empty());
         let signal = signal::parse(options.signal.as_deref().or(own).unwrap_or("TERM"))?;
         let seconds = options.timeout.or(container.asked.config.stop_timeout).unwrap_or(PATIENCE);
         let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
-        if !self.end(container, signal, patience)? {
+        if !self.end_for(purpose, container, signal, patience)? {
             return Err(Error::NotModified(format!("container {} is not running", container.name)));
         }
         self.events().emit(&[container.event("stop", [])]);
@@ -57,7 +70,17 @@ impl Engine {
 
     /// Ends a container and waits for it; whether there was anything to end.
     pub(crate) fn end(&self, container: &Container, signal: i32, patience: Option<Duration>) -> Result<bool> {
-        let Some(ending) = self.ask_to_end(container, signal)? else { return Ok(false) };
+        self.end_for(Purpose::End, container, signal, patience)
+    }
+
+    fn end_for(
+        &self,
+        purpose: Purpose,
+        container: &Container,
+        signal: i32,
+        patience: Option<Duration>,
+    ) -> Result<bool> {
+        let Some(ending) = self.ask_to_end(purpose, container, signal)? else { return Ok(false) };
         if !ending.wait(patience)? {
             self.signal(container, 9)?;
             self.events().emit(&[container.event("kill", [("signal", "9".to_owned())])]);
@@ -75,12 +98,14 @@ impl Engine {
         Ok(true)
     }
 
-    fn ask_to_end(&self, container: &Container, signal: i32) -> Result<Option<Ending>> {
+    fn ask_to_end(&self, purpose: Purpose, container: &Container, signal: i32) -> Result<Option<Ending>> {
         let (lock, mut state) = self.lock(container)?;
         if !state.status.is_active() {
             return Ok(None);
         }
         state.stop_requested = true;
+        // The next start takes it from what was asked for.
+        state.row.auto_remove &= purpose == Purpose::End;
         lock.write_state(&state)?;
         let ending = Ending::of(self, &container.id, &state)?;
         match state.status {
@@ -135,12 +160,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops a container, if it runs, and starts it.
+    /// Stops a container, if it runs, and starts it: one with `--rm`, too, which is not removed in between.
     ///
     /// # Errors
     /// As `stop` and `start`.
     pub fn restart(&self, container: &Container, options: &StopOptions) -> Result<Client> {
-        match self.stop(container, options) {
+        match self.stop_for(Purpose::Restart, container, options) {
             Ok(()) | Err(Error::NotModified(_)) => {}
             Err(error) => return Err(error),
         }

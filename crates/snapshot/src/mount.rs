@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -72,6 +72,9 @@ pub fn overlay(
     for_once: bool,
 ) -> Result<OwnedFd> {
     let overlay = Overlay { snapshots, layout, user_namespace, for_once };
+    if for_once {
+        again(layout)?;
+    }
     match overlay.mount(overlay.base()?.as_ref(), Lowers::OneByOne) {
         Err(SnapshotError::Io { source, .. })
             if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
@@ -80,6 +83,20 @@ pub fn overlay(
         }
         mounted => mounted,
     }
+}
+
+/// The kernel mounts no `volatile` overlay twice, lest a crash came between; here that is known not to be so.
+fn again(layout: &Layout) -> Result<()> {
+    let Some(work) = &layout.work else { return Ok(()) };
+    let mark = work.join("work/incompat/volatile");
+    for (path, flags) in [(mark.join("dirty"), AtFlags::empty()), (mark, AtFlags::REMOVEDIR)] {
+        match unlinkat(CWD, &path, flags) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(SnapshotError::io("remove", path, errno)),
+        }
+    }
+    Ok(())
 }
 
 /// The directories alone, topmost first, read-only and detached.

@@ -262,7 +262,7 @@ impl Snapshot<'_> {
     }
 
     /// The same for a snapshot that is removed when the mount is gone: nothing that is written to it is ever synced
-    /// (overlay's `volatile`). The kernel refuses to mount it again.
+    /// (overlay's `volatile`). It may be mounted so again, as long as the host has not crashed since: the caller must know.
     pub fn mount_for_once(&self, user_namespace: Option<std::os::fd::BorrowedFd<'_>>) -> Result<OwnedFd> {
         mount::mount(self, user_namespace, true)
     }

@@ -117,3 +117,19 @@ fn limits_are_changed_while_it_runs() {
     assert_eq!(berth.field("web", "{{.HostConfig.RestartPolicy.Name}}"), "always");
     berth.run(&["update", "--restart", "no", "web"]);
 }
+
+#[test]
+fn one_that_is_to_be_removed_is_restarted_before() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed);
+    berth.script(&["-d", "--rm", "--name", "brief"], "sleep 1000").output().expect_success();
+    berth.run(&["exec", "brief", "touch", "/kept"]);
+    for _ in 0..2 {
+        let before = berth.field("brief", "{{.State.Pid}}");
+        berth.run(&["restart", "-t", "0", "brief"]);
+        assert_ne!(berth.field("brief", "{{.State.Pid}}"), before);
+        berth.run(&["exec", "brief", "test", "-e", "/kept"]);
+    }
+    berth.run(&["stop", "-t", "0", "brief"]);
+    assert_eq!(berth.run(&["ps", "-aq"]), "");
+}

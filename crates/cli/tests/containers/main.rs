@@ -79,9 +79,8 @@ impl<'bed> Berth<'bed> {
 
     /// The ids of all containers that ever were here, from the log of events.
     fn ids(&self) -> Vec<String> {
-        let arguments =
-            ["events", "--since", "0", "--until", "0s", "-f", "event=create", "--format", "{{.ID}}"];
-        self.run(&arguments).lines().map(str::to_owned).collect()
+        let query = ["events", "--since", "0", "--until", "0s", "-f", "type=container", "-f", "event=create"];
+        self.run(&[&query[..], &["--format", "{{.ID}}"]].concat()).lines().map(str::to_owned).collect()
     }
 
     /// What a container has of its own: directories, and a cgroup in each hierarchy.

@@ -60,3 +60,24 @@ fn images_are_mounted_by_the_names_that_people_type() {
         assert!(shown.contains("bin\n"), "{source}: {shown}");
     }
 }
+
+#[test]
+fn what_happens_to_volumes_is_told() {
+    let bed = Testbed::new();
+    let berth = Berth::new(&bed);
+    let id = berth.script(&["-d", "--name", "web", "-v", "data:/d:ro"], "true").output().expect_success();
+    berth.run(&["wait", "web"]);
+    berth.run(&["rm", "web"]);
+    berth.run(&["volume", "rm", "data"]);
+    let query = ["events", "--since", "0", "--until", "0s", "-f", "type=volume", "-f", "volume=data"];
+    let template = "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes}}";
+    let told = berth.run(&[&query[..], &["--format", template]].concat());
+    let id = id.stdout().trim().to_owned();
+    let wanted = format!(
+        "create data map[driver:local]\n\
+         mount data map[container:{id} destination:/d driver:local read/write:false]\n\
+         unmount data map[container:{id} driver:local]\n\
+         destroy data map[driver:local]\n"
+    );
+    assert_eq!(told, wanted);
+}

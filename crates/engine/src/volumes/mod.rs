@@ -26,6 +26,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::config::StringMap;
+use crate::events::{Event, Events};
 use crate::mounts::Planned;
 
 pub use driver::{Content, check as check_driver};
@@ -161,7 +162,10 @@ impl Volumes {
         }
         stage.write("volume.json", &record)?;
         match stage.name(&self.root.join(&name))? {
-            true => Ok(Volume { directory: self.root.join(&name), name, record }),
+            true => {
+                self.tell("create", &name);
+                Ok(Volume { directory: self.root.join(&name), name, record })
+            }
             // Somebody was faster.
             false => same(self.get(&name)?, new),
         }
@@ -232,6 +236,13 @@ impl Volumes {
             missing.push(Volume { directory: self.root.join(&new.name), name: new.name, record });
         }
         Ok(missing)
+    }
+
+    /// Volumes have events beside those of containers.
+    fn tell(&self, action: &str, name: &str) {
+        let attributes = [("driver".to_owned(), "local".to_owned())].into();
+        let log = Events::new(self.root.with_file_name("events"));
+        log.emit(&[Event::new("volume", action, name, attributes)]);
     }
 
     /// Where a volume's files are, or would be.

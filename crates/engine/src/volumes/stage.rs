@@ -64,6 +64,7 @@ impl Volumes {
             }
             other => other.map_err(|error| VolumeError::io("rename", &path, error))?,
         }
+        self.tell("destroy", name);
         destroy(&gone).map_err(|error| VolumeError::io("remove", gone, error))
     }
 
