@@ -12,4 +12,5 @@ mod network;
 mod network_killed;
 mod policies;
 mod rootless;
+mod servers;
 mod userns;
