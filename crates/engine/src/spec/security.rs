@@ -137,7 +137,8 @@ impl Security {
         let profile = match (&host.apparmor, self.apparmor.take()) {
             (None, _) => None,
             (Some(_), Some(asked)) if !asked.is_empty() => Some(asked),
-            (Some(_), _) if config.privileged => Some("unconfined".into()),
+            // What runs containers mounts.
+            (Some(_), _) if config.privileged || self.seccomp == Filter::Nested => Some("unconfined".into()),
             (Some(default), _) => Some(default.clone()),
         };
         // The word is not a profile's name for the kernel: a container without a profile is unconfined.
