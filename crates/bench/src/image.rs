@@ -137,7 +137,7 @@ impl Bench {
             ("containerd", "--version"),
             ("skopeo", "--version"),
             ("umoci", "--version"),
-            ("docker", "--version"),
+            ("dockerd", "--version"),
         ] {
             let output =
                 Command::new(program).arg(flag).output().map(|output| output.stdout).unwrap_or_default();
