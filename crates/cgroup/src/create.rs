@@ -31,7 +31,7 @@ impl Group {
         let mut made = Made::default();
         let done = self.try_create(resources, pid, &mut made);
         if done.is_err() {
-            made.undo();
+            made.undo(0);
             // The first error is the one to tell.
             let _ = self.unit.as_ref().map(Unit::stop);
         }
@@ -88,25 +88,31 @@ impl Group {
         let mut legacy = Vec::new();
         let mut nodes = Vec::new();
         for node in std::mem::take(&mut self.legacy) {
+            let before = made.count();
             match node.make(made) {
                 Ok(dir) => {
                     legacy.push((node.controllers.clone(), dir));
                     nodes.push(node);
                 }
-                Err(e) if node.is_optional() || (forgiving && e.is_permission()) => drop(e),
+                Err(e) if node.is_optional() || (forgiving && e.is_permission()) => made.undo(before),
                 Err(e) => return Err(e),
             }
         }
         self.legacy = nodes;
         let Some(node) = self.unified.take() else { return Ok(Dirs { legacy, unified: None }) };
+        let before = made.count();
         let unified = match make_unified(&node, legacy.is_empty(), made) {
             Ok(dir) => Some(dir),
             // Beside v1 it only keeps the container's processes together.
-            Err(_) if !legacy.is_empty() => None,
+            Err(_) if !legacy.is_empty() => {
+                made.undo(before);
+                None
+            }
             Err(e) if forgiving && e.is_permission() => {
                 if !limits::v2::writes(resources, |_| None)?.is_empty() {
                     return Err(Error::Rootless(Box::new(e)));
                 }
+                made.undo(before);
                 None
             }
             Err(e) => return Err(e),

@@ -34,9 +34,15 @@ impl Made {
         self.0.iter().any(|(mount_point, path)| *mount_point == node.mount_point && *path == node.path)
     }
 
-    /// Removes them again, the last one first. What cannot be removed has been taken over by somebody else.
-    pub fn undo(self) {
-        for (mount_point, path) in self.0.into_iter().rev() {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Removes again those that were made after the first `count`, the last one first. What cannot be removed has been
+    /// taken over by somebody else.
+    pub fn undo(&mut self, count: usize) {
+        for (mount_point, path) in self.0.drain(count..).rev() {
             let parent = Dir::group(&mount_point, &path.parent());
             let _ = parent.and_then(|parent| parent.remove(path.name()));
         }
