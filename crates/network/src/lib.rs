@@ -48,6 +48,7 @@ mod networks;
 mod plan;
 mod pools;
 mod ports;
+mod program;
 mod rate;
 mod settings;
 mod subnet;

@@ -3,7 +3,8 @@
 //! it; so there is nothing to take back but the ports that are reserved.
 //!
 //! ```text
-//! RUN/network/users/CONTAINER    the ports that it publishes: written before the program is started
+//! RUN/network/users/CONTAINER            the ports that it publishes: written before the program is started
+//! RUN/network/users/CONTAINER.program    who the program is: written by itself
 //! ```
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
 use crate::endpoint::{PortRequest, Protocol, PublishedPorts};
-use crate::{Error, Networks, Result, disk};
+use crate::{Error, Networks, Result, disk, program};
 
 /// What a container asks for names where the host's own server is one that only the host reaches: pasta passes it on.
 pub const USER_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -152,14 +153,15 @@ impl Networks {
     ) -> Result<(UserNetwork, Vec<PublishedPorts>)> {
         let program = mode.program().ok_or(Error::NoUserMode { program: mode.name() })?;
         let mut ports = Vec::new();
+        let note = self.program_note(request.container);
         let connected = (|| {
             // slirp4netns publishes by IPv4 alone, and pasta by IPv6 where the host has a way out by it.
             let families = [true, mode == UserMode::Pasta && leads_out_by_ipv6()];
             self.reserve_all(request.ports, None, families, request.container, &mut ports)?;
             disk::replace_json(&self.user_path(request.container), &ports)?;
             match mode {
-                UserMode::Pasta => pasta(&program, &request, &ports),
-                UserMode::Slirp4netns => slirp4netns(&program, &request, &ports),
+                UserMode::Pasta => pasta(&program, &note, &request, &ports),
+                UserMode::Slirp4netns => slirp4netns(&program, &note, &request, &ports),
             }
         })();
         match connected {
@@ -173,15 +175,20 @@ impl Networks {
         }
     }
 
-    /// Gives the ports of such a container back.
+    /// Ends the program of such a container, if it outlived whoever started it, and gives the ports back.
     ///
     /// # Errors
     /// Where that can't be written.
     pub fn disconnect_user(&self, container: &str) -> Result<()> {
         let path = self.user_path(container);
         let Some(ports) = disk::read_json::<Vec<PublishedPorts>>(&path)? else { return Ok(()) };
+        program::end_noted(&self.program_note(container))?;
         self.release_ports(&ports, container)?;
         disk::remove(&path)
+    }
+
+    fn program_note(&self, container: &str) -> PathBuf {
+        self.run().join("users").join(format!("{container}.program"))
     }
 
     fn user_path(&self, container: &str) -> PathBuf {
@@ -190,7 +197,12 @@ impl Networks {
 }
 
 /// pasta writes its number to a file when the container is connected; the file is a pipe here.
-fn pasta(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) -> Result<UserNetwork> {
+fn pasta(
+    program: &Path,
+    note: &Path,
+    request: &UserRequest<'_>,
+    ports: &[PublishedPorts],
+) -> Result<UserNetwork> {
     let pipe = request.dir.join("pasta.pid");
     let fail = |errno| Error::file("make", &pipe, errno);
     disk::remove(&pipe)?;
@@ -214,7 +226,7 @@ fn pasta(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) ->
     arguments.push(READY.into());
     arguments.push("--netns".into());
     arguments.push(private.namespace.clone().into());
-    let connected = start(UserMode::Pasta, program, &arguments, &ready, Extra::Private(&private));
+    let connected = start(UserMode::Pasta, program, note, &arguments, &ready, Extra::Private(&private));
     disk::remove(&pipe)?;
     connected
 }
@@ -245,7 +257,12 @@ fn pasta_ports(ports: &PublishedPorts, all: &[PublishedPorts]) -> String {
     }
 }
 
-fn slirp4netns(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPorts]) -> Result<UserNetwork> {
+fn slirp4netns(
+    program: &Path,
+    note: &Path,
+    request: &UserRequest<'_>,
+    ports: &[PublishedPorts],
+) -> Result<UserNetwork> {
     let (ready, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| Error::kernel("make", "a pipe", errno))?;
     disk::remove(&request.dir.join(SLIRP_SOCKET))?;
@@ -262,7 +279,7 @@ fn slirp4netns(program: &Path, request: &UserRequest<'_>, ports: &[PublishedPort
     arguments.push(request.pid.as_raw_nonzero().to_string().into());
     arguments.push("tap0".into());
     let network =
-        start(UserMode::Slirp4netns, program, &arguments, &ready, Extra::Inherited(&[&theirs, &dir]))?;
+        start(UserMode::Slirp4netns, program, note, &arguments, &ready, Extra::Inherited(&[&theirs, &dir]))?;
     let forwarded = ports.iter().try_for_each(|ports| forward(&socket, ports));
     match forwarded {
         Ok(()) => Ok(network),
@@ -369,6 +386,7 @@ impl Private {
 fn start(
     mode: UserMode,
     program: &Path,
+    note: &Path,
     arguments: &[OsString],
     ready: &OwnedFd,
     extra: Extra<'_>,
@@ -397,6 +415,7 @@ fn start(
                 && rustix::stdio::dup2_stdout(&said).is_ok()
                 && rustix::stdio::dup2_stderr(&said).is_ok()
                 && sys::process::reset_signals().is_ok()
+                && program::note_self(note)
                 && extra.provide();
             if prepared {
                 let _ = sys::process::exec(&path, &arguments, &environment);

@@ -130,14 +130,9 @@ fn living(line: &str) -> Option<Pid> {
     (start_time(pid)? == start.parse::<u64>().ok()?).then_some(pid)
 }
 
-/// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); none for who is gone or a zombie.
+/// When a process started; none for who is gone.
 fn start_time(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    sys::process::start_time(pid.as_raw_nonzero().get()).ok().flatten()
 }
 
 #[cfg(test)]

@@ -7,28 +7,12 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use crate::failure::{OrFail, Result};
 
-/// The start time of a process in clock ticks since boot; none where it is gone or a zombie (proc(5), fields 3 and 22
-/// of /proc/PID/stat).
+/// The start time of a process; none where it is gone or a zombie.
 ///
 /// # Errors
-/// Where it can't be read for another reason: nobody may be taken for dead because descriptors ran out.
+/// Where it can't be read for another reason.
 pub(crate) fn start_time(pid: i32) -> Result<Option<u64>> {
-    let path = format!("/proc/{pid}/stat");
-    match fs::read_to_string(&path) {
-        Ok(stat) => Ok(start_time_in(&stat)),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
-        Err(error) => Err(error).or_fail_at("read", path),
-    }
-}
-
-fn start_time_in(stat: &str) -> Option<u64> {
-    // The name in parentheses may hold anything, also a parenthesis.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" | "x" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    sys::process::start_time(pid).or_fail_at("read", format!("/proc/{pid}/stat"))
 }
 
 /// The processes that are in the pid namespace of `first`, which is one of them.
@@ -94,7 +78,7 @@ pub(crate) fn reap(pidfd: &OwnedFd) -> rustix::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{descendants, in_pid_namespace_of, start_time, start_time_in};
+    use super::{descendants, in_pid_namespace_of};
 
     #[test]
     fn who_belongs_together() {
@@ -107,23 +91,5 @@ mod tests {
             assert!(tree.contains(&pid) && namespace.contains(&pid), "{pid}");
         }
         assert!(!tree.contains(&1));
-    }
-
-    #[test]
-    fn ones_own_start_time_is_known_and_nobodys_is_not() {
-        let own = std::process::id() as i32;
-        let time = start_time(own).unwrap();
-        assert!(time.is_some_and(|time| time > 0));
-        assert_eq!(start_time(own).unwrap(), time);
-        assert_eq!(start_time(0).unwrap(), None);
-    }
-
-    #[test]
-    fn a_name_in_parentheses_hides_nothing_and_a_zombie_is_gone() {
-        let fields = (4..22).map(|field| field.to_string()).collect::<Vec<_>>().join(" ");
-        let stat = |state: &str| format!("7 (a) b) {state} {fields} 4711 0");
-        assert_eq!(start_time_in(&stat("S")), Some(4711));
-        assert_eq!(start_time_in(&stat("Z")), None);
-        assert_eq!(start_time_in(""), None);
     }
 }

@@ -396,3 +396,49 @@ pub fn cpu_time_of_children() -> io::Result<std::time::Duration> {
         Ok(of(usage.ru_utime) + of(usage.ru_stime))
     }
 }
+
+/// The start time of a process in clock ticks since boot; none where it is gone or a zombie (proc_pid_stat(5), fields 3
+/// and 22). A number together with it is trusted to mean the same process.
+///
+/// # Errors
+/// Where it can't be read for another reason: nobody may be taken for dead because descriptors ran out.
+pub fn start_time(pid: i32) -> io::Result<Option<u64>> {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(start_time_in(&stat)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn start_time_in(stat: &str) -> Option<u64> {
+    // The name in parentheses may hold anything, also a parenthesis.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    match fields.next()? {
+        "Z" | "X" | "x" => None,
+        _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{start_time, start_time_in};
+
+    #[test]
+    fn ones_own_start_time_is_known_and_nobodys_is_not() {
+        let own = std::process::id() as i32;
+        let time = start_time(own).unwrap();
+        assert!(time.is_some_and(|time| time > 0));
+        assert_eq!(start_time(own).unwrap(), time);
+        assert_eq!(start_time(0).unwrap(), None);
+    }
+
+    #[test]
+    fn a_name_in_parentheses_hides_nothing_and_a_zombie_is_gone() {
+        let fields = (4..22).map(|field| field.to_string()).collect::<Vec<_>>().join(" ");
+        let stat = |state: &str| format!("7 (a) b) {state} {fields} 4711 0");
+        assert_eq!(start_time_in(&stat("S")), Some(4711));
+        assert_eq!(start_time_in(&stat("Z")), None);
+        assert_eq!(start_time_in(""), None);
+    }
+}
