@@ -34,4 +34,6 @@ fn limits_reach_the_kernel() {
     host.ok(["unpause", "web"]);
     assert_eq!(host.ok(["stop", "-t", "0", "web"]), "web");
     host.leave_nothing();
+    // Its files belong to ids that are the user's through berth alone.
+    host.ok(["rmi", IMAGE]);
 }

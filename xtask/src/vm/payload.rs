@@ -67,9 +67,11 @@ impl Target {
 
     /// The line for the guest. With more than one thread libtest writes a test's line in one piece.
     fn line(&self, filter: &[String]) -> String {
+        // Makes an image of Debian's packages, which the VM can't fetch.
+        let skipped = if self.name == "engine" { " --skip servers::" } else { "" };
         let ignored = if self.needs_vm() { " --include-ignored" } else { "" };
         let filter = filter.iter().map(|word| format!(" {word}")).collect::<String>();
-        format!("{} {} --test-threads=2{ignored}{filter}\n", self.user(), self.program())
+        format!("{} {} --test-threads=2{ignored}{skipped}{filter}\n", self.user(), self.program())
     }
 }
 
