@@ -5,8 +5,9 @@ use std::path::Path;
 use super::Request;
 use crate::commands::container::device;
 
-/// For mounts and namespaces, and for the links of their networks. They count in its own user namespace alone.
-const CAPABILITIES: [&str; 2] = ["SYS_ADMIN", "NET_ADMIN"];
+/// For mounts and namespaces, for the links of their networks, and for the namespaces of processes that are hidden until
+/// they execute their program. They count in its own user namespace alone.
+const CAPABILITIES: [&str; 3] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"];
 /// For file systems and networks in user space. The kernel keeps both apart by who opens them.
 const DEVICES: [&str; 2] = ["/dev/fuse", "/dev/net/tun"];
 /// Where berth keeps images: overlay can't have its upper directory on an overlay, which the root is.
