@@ -97,13 +97,14 @@ impl StartPlan {
         init.extend(builder.root()?);
         init.extend(builder.switch_root()?);
         init.extend(builder.kernel_settings()?);
-        // From within a user namespace no limit can be raised: there the parent sets them.
-        if !namespaces.has(Kind::User) {
-            init.extend(process::rlimits(process)?.into_iter().map(Step::Rlimit));
-        }
         init.extend(process::attributes(process)?);
         init.extend(builder.execution_domain()?);
         init.extend(process::labels(process));
+        // They are the program's: what init itself opens is behind it. From within a user namespace none can be raised:
+        // there the parent sets them.
+        if !namespaces.has(Kind::User) {
+            init.extend(process::rlimits(process)?.into_iter().map(Step::Rlimit));
+        }
         init.extend(process::privileges(process, linux.seccomp.is_some())?);
         init.extend(builder.start());
         let warnings = process::capability_warnings(process);
