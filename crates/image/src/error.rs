@@ -69,7 +69,7 @@ pub enum Error {
         /// What is missing or contradictory.
         reason: String,
     },
-    /// An archive isn't one, or an unsafe one.
+    /// An archive is none, or one that leads out of its place.
     #[error("{archive}: {reason}")]
     Archive {
         /// Its path, or "standard input".
