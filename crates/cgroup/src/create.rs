@@ -2,7 +2,6 @@
 
 use oci::spec::resources::LinuxResources;
 
-use crate::dir::read_file;
 use crate::group::Group;
 use crate::limits::{self, Dirs};
 use crate::node::{Made, Node};
@@ -152,7 +151,7 @@ impl Group {
             }
         };
         match done {
-            Err(e) if e.is_permission() && in_user_namespace() => Ok(()),
+            Err(e) if e.is_permission() && sys::process::in_user_namespace() => Ok(()),
             done => done,
         }
     }
@@ -164,10 +163,4 @@ fn make_unified(node: &Node, controls: bool, made: &mut Made) -> Result<crate::d
         node.enable_controllers(&dir)?;
     }
     Ok(dir)
-}
-
-/// The initial user namespace maps every id to itself.
-fn in_user_namespace() -> bool {
-    let map = read_file("/proc/self/uid_map").unwrap_or_default();
-    !map.split_whitespace().eq(["0", "0", "4294967295"])
 }

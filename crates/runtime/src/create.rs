@@ -110,7 +110,7 @@ impl Prepared {
             bundle: bundle.clone(),
             id: id.to_string(),
             rootless: options.rootless,
-            in_user_namespace: in_user_namespace(),
+            in_user_namespace: sys::process::in_user_namespace(),
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             wait_for_start: !options.start,
@@ -488,10 +488,4 @@ fn joins_own_network(linux: &Linux) -> bool {
     let id = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     path.filter(|path| !path.is_empty())
         .is_some_and(|path| id(path).is_some() && id(path) == id("/proc/self/ns/net"))
-}
-
-/// Whether the runtime's user namespace is not the host's: the host's maps all ids to themselves.
-pub(crate) fn in_user_namespace() -> bool {
-    let identity = |text: String| text.split_whitespace().eq(["0", "0", "4294967295"]);
-    fs::read_to_string("/proc/self/uid_map").is_ok_and(|text| !identity(text))
 }

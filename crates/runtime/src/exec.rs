@@ -12,7 +12,7 @@ use rustix::thread::CapabilitySet;
 use sys::process::{CloneFlags, Cloned, NamespaceFlags};
 
 use crate::conversation::{Conversation, Told, await_exec, hand_over};
-use crate::create::{cgroup_failure, compile, in_user_namespace, open_proc, state_of, write_pid_file};
+use crate::create::{cgroup_failure, compile, open_proc, state_of, write_pid_file};
 use crate::failure::{Failure, OrFail, Result};
 use crate::init::{Init, Report};
 use crate::plan::{ExecFacts, Step, exec_steps, memory_policy, number_list, personality};
@@ -166,7 +166,7 @@ impl Container {
         // setns(2): a pid namespace takes CAP_SYS_ADMIN also in one's own user namespace, which an ordinary user has
         // only once inside the container's. And who is root of a user namespace alone could not leave it again.
         let unprivileged = namespaces.contains(NamespaceFlags::USER) && !is_privileged();
-        if self.has_own_pids() && (unprivileged || in_user_namespace()) {
+        if self.has_own_pids() && (unprivileged || sys::process::in_user_namespace()) {
             namespaces |= NamespaceFlags::PID;
         }
         Ok(ExecFacts {

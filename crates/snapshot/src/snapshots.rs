@@ -137,9 +137,7 @@ impl Snapshots {
 
     /// Where overlay's attributes go: who is root in the initial user namespace may use the trusted ones.
     pub(crate) fn xattrs(&self) -> XattrNamespace {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let initial = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
-        match initial && rustix::process::geteuid().is_root() {
+        match rustix::process::geteuid().is_root() && !sys::process::in_user_namespace() {
             true => XattrNamespace::Trusted,
             false => XattrNamespace::User,
         }

@@ -397,6 +397,13 @@ pub fn cpu_time_of_children() -> io::Result<std::time::Duration> {
     }
 }
 
+/// Whether this process' user namespace is not the host's, whose map takes every id for itself (user_namespaces(7)). Who can't
+/// read its map is treated as in one: it is given less.
+pub fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// The start time of a process in clock ticks since boot; none where it is gone or a zombie (proc_pid_stat(5), fields 3
 /// and 22). A number together with it is trusted to mean the same process.
 ///

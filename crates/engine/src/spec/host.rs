@@ -52,8 +52,7 @@ impl Host {
         let cgroups = cgroup::Host::detect().map_err(SpecError::Cgroup)?;
         let own = Sets::of_self().map_err(SpecError::Capabilities)?;
         let unified = *cgroups.layout() == cgroup::Layout::Unified;
-        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let in_user_namespace = !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+        let in_user_namespace = sys::process::in_user_namespace();
         let rootless = rootless::current().is_some();
         let systemd = unified && if rootless { has_user_manager() } else { Path::new(SYSTEMD).is_dir() };
         Ok(Host {
