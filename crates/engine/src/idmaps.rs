@@ -62,7 +62,7 @@ pub fn wish(host: &HostConfig) -> std::result::Result<Wish, Invalid> {
             }
         }
         ("keep-id" | "nomap", _) => refuse(
-            "it maps the user who runs berth, so it is for ordinary users: as root take --userns auto, or \
+            "this is not supported: root in an ordinary user's container is that user; as root take --userns auto, or \
              --uidmap CONTAINER:HOST:SIZE",
         ),
         _ => refuse("joining a user namespace is not supported: take --userns auto"),

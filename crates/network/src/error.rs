@@ -67,6 +67,11 @@ pub enum Error {
         crate::NO_USER_MODE
     )]
     NoUserMode { program: &'static str },
+    #[error(
+        "{program} connects an ordinary user's containers through /dev/net/tun, which {}, or take --network none or --network host",
+        if *missing { "is not there: as root, modprobe tun" } else { "only root may open here: as root, chmod 666 /dev/net/tun" }
+    )]
+    NoTunnel { program: &'static str, missing: bool },
     #[error("{program} can't connect the container: {message}")]
     UserMode { program: &'static str, message: String },
     #[error("{operation} {object}: {refusal}")]

@@ -152,6 +152,7 @@ impl Networks {
         request: UserRequest<'_>,
     ) -> Result<(UserNetwork, Vec<PublishedPorts>)> {
         let program = mode.program().ok_or(Error::NoUserMode { program: mode.name() })?;
+        check_tunnel(mode)?;
         let mut ports = Vec::new();
         let note = self.program_note(request.container);
         let connected = (|| {
@@ -194,6 +195,13 @@ impl Networks {
     fn user_path(&self, container: &str) -> PathBuf {
         self.run().join("users").join(container)
     }
+}
+
+/// Both programs say of it only that it can't be opened.
+fn check_tunnel(mode: UserMode) -> Result<()> {
+    let both = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    rustix::fs::access("/dev/net/tun", both)
+        .map_err(|errno| Error::NoTunnel { program: mode.name(), missing: errno == rustix::io::Errno::NOENT })
 }
 
 /// pasta writes its number to a file when the container is connected; the file is a pipe here.

@@ -19,7 +19,7 @@ for file in subuid subgid; do
     [ "$first" = 0 ] || echo "user$id:$first:65536" >"$bed/etc/$file"
 done
 for file in passwd group subuid subgid; do mount --bind "$bed/etc/$file" "/etc/$file"; done
-mknod -m 666 "$bed/etc/tun" c 10 200
+mknod -m "${TUN:-666}" "$bed/etc/tun" c 10 200
 mount --bind "$bed/etc/tun" /dev/net/tun
 touch "$bed/bin/berth"
 mount --bind "$berth" "$bed/bin/berth"
@@ -56,6 +56,10 @@ impl User {
 
     /// A shell script of this user's on a host of its own, which ends with what it leaves running.
     fn script(&self, script: &str) -> Finished {
+        self.command(script).output()
+    }
+
+    fn command(&self, script: &str) -> Invocation {
         let archive = self.bed.path().join("image.tar");
         if !archive.exists() {
             let rootfs = self.bed.bundle().rootfs();
@@ -71,7 +75,6 @@ impl User {
             .arg(berth_binary())
             .args(numbers)
             .arg(script)
-            .output()
     }
 
     /// The lines that a script prints, which must succeed.
@@ -286,4 +289,7 @@ fn what_is_missing_is_named_with_its_remedy() {
     let finished = user.script("PATH=$HOME/../bin; berth ps");
     // The import before it had all; now there is nobody inside, and nobody who writes maps.
     assert!(finished.stderr().contains("apt-get install uidmap"), "{}", finished.stderr());
+    let refused = user.command("berth run --rm busybox true").env("TUN", "600").output().expect_code(125);
+    assert!(refused.stderr().contains("as root, chmod 666 /dev/net/tun"), "{}", refused.stderr());
+    user.has_left_nothing();
 }

@@ -49,11 +49,13 @@ fn free(directory: &File) -> io::Result<u32> {
 }
 
 fn explain(data: &Path, error: &io::Error) -> String {
+    // The volume has no name yet: what is told of is the directory of all.
+    let volumes = data.ancestors().nth(2).unwrap_or(data);
     match error.raw_os_error() {
         Some(libc::ENOTTY | libc::EOPNOTSUPP | libc::ENOSYS | libc::ESRCH | libc::EINVAL) => format!(
             "the file system of {} has no project quotas: put the root on XFS, or on ext4 made with -O quota,project, \
              and mount it with -o prjquota",
-            data.display()
+            volumes.display()
         ),
         Some(libc::EPERM) => "only root, outside of a user namespace, may give a volume a quota".to_owned(),
         _ => format!("{}: {error}", data.display()),
