@@ -23,6 +23,7 @@ use crate::events::Event;
 use crate::idmaps;
 use crate::launch::Launch;
 use crate::network::Connected;
+use crate::prepare::{Preparation, Prepared};
 use crate::record::{Dir, Lock};
 use crate::state::{Health, State, Status};
 
@@ -157,7 +158,7 @@ impl Attended {
             let (uid, gid) = mapping.ids.outside(process.user.uid, process.user.gid);
             give(stdio, uid, gid)?;
         }
-        let observed = container.asked.host_config.observe.map(|wanted| (wanted, spec.clone()));
+        let preparation = Preparation::new(engine, container, &spec, rootless)?;
         let bundle = Bundle::new(&engine.paths().container(&self.id), spec)?;
         let options = CreateOptions {
             cgroup_driver,
@@ -167,41 +168,18 @@ impl Attended {
             start: true,
             ..options
         };
-        let request = crate::network::request(container)?;
-        let (mut connected, mut resolver) = (Connected::default(), None);
-        let mut user_network = None;
-        let mode = crate::user_network::mode(container);
-        let networked = request.is_some() || mode.is_some();
-        let prepare = (networked || rootless || observed.is_some()).then(|| {
+        let connects = preparation.connects();
+        let mut prepared = Prepared::default();
+        let prepare = preparation.is_needed().then(|| {
             Prepare::new(|born| {
-                if rootless {
-                    crate::user_network::note_member(born.pid)
-                        .map_err(|error| Failure::because("write down", "the container", sentence(&error)))?;
-                }
-                if let Some((wanted, spec)) = observed {
-                    engine
-                        .start_observer(&container.id, wanted, born.pid, spec)
-                        .map_err(|error| Failure::because("begin to", "observe it", sentence(&error)))?;
-                }
-                let refused = |error: Error| Failure::because("connect", "the container", sentence(&error));
-                if let Some(mode) = mode {
-                    let made = engine.connect_user(container, mode, born.pid).map_err(refused)?;
-                    (connected, user_network) = (made.0, Some(made.1));
-                } else if let Some(request) = &request {
-                    let namespace = born.network_namespace()?;
-                    (connected, resolver) =
-                        engine.connect(container, request, namespace.as_fd()).map_err(refused)?;
-                    if rootless {
-                        user_network =
-                            engine.connect_out(container, &mut connected, born.pid).map_err(refused)?;
-                    }
-                }
+                prepared = preparation.carry_out(born)?;
                 Ok(())
             })
         });
         let options = CreateOptions { prepare, ..options };
         let created = runtime::create(&engine.paths().oci(), &container.runtime_id(), bundle, options);
-        if created.is_err() && networked {
+        let Prepared { connected, resolver, mut user_network } = prepared;
+        if created.is_err() && connects {
             if let Some(network) = user_network.take() {
                 network.end();
             }

@@ -35,6 +35,7 @@ pub mod mounts;
 mod network;
 mod observe;
 mod paths;
+mod prepare;
 mod process;
 mod provision;
 mod record;
