@@ -1,19 +1,15 @@
-//! Against the v1 hierarchies of a v1 or hybrid host, as root: there `cargo xtask test` runs them, which are ignored.
-#![allow(missing_docs)]
-
-mod common;
+//! Each fails where there is no v1 hierarchy; `cargo xtask test` leaves them out there, by this module's name.
 
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::common::{Scratch, Sleeper, eventually, parse};
 use cgroup::{Driver, Error, Group, Host, SubPath, with_default_devices};
-use common::{Scratch, Sleeper, eventually, parse};
 use oci::spec::resources::LinuxResources;
 use rustix::process::Signal;
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn a_group_is_made_in_every_hierarchy_and_removed_from_each() {
     let group = Scratch::create("everywhere", "{}").unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -28,7 +24,6 @@ fn a_group_is_made_in_every_hierarchy_and_removed_from_each() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn a_process_moves_itself_by_the_join_files() {
     let group = Scratch::create("join", "{}").unwrap();
     let files = group.join_files().unwrap();
@@ -51,7 +46,6 @@ fn a_process_moves_itself_by_the_join_files() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn limits_reach_the_kernel() {
     let json = r#"{"memory":{"limit":33554432,"swap":67108864,"reservation":16777216,"swappiness":10},
         "cpu":{"shares":512,"quota":20000,"period":50000,"burst":10000,"cpus":"0","mems":"0"},
@@ -75,7 +69,6 @@ fn limits_reach_the_kernel() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn values_that_bound_each_other_can_move_up_and_down() {
     let group = Scratch::create("order", r#"{"memory":{"limit":20971520,"swap":31457280}}"#).unwrap();
     let both = || {
@@ -96,7 +89,6 @@ fn values_that_bound_each_other_can_move_up_and_down() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn an_invalid_limit_leaves_nothing_behind() {
     let mut group = Scratch::locate("undo");
     let error = group.create(Some(&parse(r#"{"cpu":{"period":1}}"#)), None).unwrap_err();
@@ -109,7 +101,6 @@ fn an_invalid_limit_leaves_nothing_behind() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn limits_without_a_controller_name_it() {
     let Err(error) = Scratch::create("hugetlb", r#"{"hugepageLimits":[{"pageSize":"2MB","limit":0}]}"#)
     else {
@@ -128,7 +119,6 @@ fn limits_without_a_controller_name_it() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn devices_are_what_the_rules_allow() {
     let rules = parse(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#).devices;
     let resources = LinuxResources { devices: with_default_devices(&rules, &[]), ..Default::default() };
@@ -146,7 +136,6 @@ fn devices_are_what_the_rules_allow() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn an_update_of_devices_denies_nothing_that_is_allowed_before_and_after() {
     let of = |rules: &str| LinuxResources {
         devices: with_default_devices(&parse(rules).devices, &[]),
@@ -176,7 +165,6 @@ fn an_update_of_devices_denies_nothing_that_is_allowed_before_and_after() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn all_processes_are_killed_also_below_and_frozen_ones() {
     let group = Scratch::create("kill", "{}").unwrap();
     let mut sleepers = [Sleeper::start(), Sleeper::start()];
@@ -209,7 +197,6 @@ fn all_processes_are_killed_also_below_and_frozen_ones() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn groups_in_use_by_us_are_not_killed() {
     let host = Host::detect().unwrap();
     let error = Group::locate(&host, &Driver::Cgroupfs, Some("/"), "x", false).unwrap_err();
@@ -224,7 +211,6 @@ fn groups_in_use_by_us_are_not_killed() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn a_group_in_use_says_by_whom_when_it_cannot_be_taken_over() {
     let group = Scratch::create("busy", "{}").unwrap();
     let sleeper = Sleeper::start();
@@ -235,7 +221,6 @@ fn a_group_in_use_says_by_whom_when_it_cannot_be_taken_over() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn hostile_paths_stay_below_the_hierarchy() {
     let name = format!("berth-test-{}-hostile", std::process::id());
     let group = Scratch::at(&format!("/../../../{name}/../../{name}"));
@@ -249,7 +234,6 @@ fn hostile_paths_stay_below_the_hierarchy() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn counters_are_read_from_every_controller() {
     let group = Scratch::create("stats", r#"{"memory":{"limit":33554432},"pids":{"limit":20}}"#).unwrap();
     let sleeper = Sleeper::start();
@@ -264,7 +248,6 @@ fn counters_are_read_from_every_controller() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn running_out_of_memory_is_told_and_counted() {
     let group = Scratch::create("oom", r#"{"memory":{"limit":8388608,"swap":8388608}}"#).unwrap();
     let events = group.oom_events().unwrap().unwrap();
@@ -281,7 +264,6 @@ fn running_out_of_memory_is_told_and_counted() {
 }
 
 #[test]
-#[ignore = "needs cgroup v1: cargo xtask test runs it where there are such hierarchies"]
 fn links_may_lead_to_a_hierarchy_but_not_within() {
     let link = std::env::temp_dir().join(format!("berth-test-{}-link", std::process::id()));
     std::os::unix::fs::symlink("/sys/fs/cgroup", &link).unwrap();
